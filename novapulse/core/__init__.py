@@ -1,0 +1,1 @@
+"""What every feature stands on: database, Valkey, ids, clock, crypto, errors. Imports no feature."""

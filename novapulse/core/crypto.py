@@ -1,0 +1,111 @@
+"""Encryption of secrets at rest: AES-256-GCM under a keyring that can be rotated online.
+
+A token is `v1.<key id>.<base64url(nonce + ciphertext + tag)>`. The additional data names the table,
+column and row, so that a ciphertext moved to another row does not open (Authelia does the same).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_NONCE_BYTES = 12  # NIST SP 800-38D, 5.2.1.1
+KEY_BYTES = 32
+
+
+class DecryptError(Exception):
+    """The token was made with a key that is not in the keyring, or was changed or moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    id: str
+    cipher: AESGCM
+
+
+class Keyring:
+    """Encrypts with the first key, decrypts with whichever key a token names."""
+
+    def __init__(self, keys: list[bytes]) -> None:
+        """Raises ValueError: no key, or one that is not 32 bytes."""
+        if not keys:
+            raise ValueError("a keyring needs at least one key")
+        for key in keys:
+            if len(key) != KEY_BYTES:
+                raise ValueError(f"a key is {KEY_BYTES} bytes, this one has {len(key)}")
+        named = [_Key(hashlib.sha256(b"novapulse key id" + key).hexdigest()[:8], AESGCM(key)) for key in keys]
+        self._first = named[0]
+        self._by_id = {key.id: key for key in named}
+        self._mac_key = hashlib.sha256(b"novapulse mac" + keys[-1]).digest()
+
+    def encrypt(self, plain: str, context: str) -> str:
+        """Encrypt `plain` for one place, named by `context` as `table:column:row id`."""
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = self._first.cipher.encrypt(nonce, plain.encode(), context.encode())
+        return f"v1.{self._first.id}.{base64.urlsafe_b64encode(nonce + sealed).decode()}"
+
+    def decrypt(self, token: str, context: str) -> str:
+        """The plain text of a token that was made for this context.
+
+        Raises:
+            DecryptError: unknown key, changed token, or another context.
+        """
+        try:
+            version, key_id, sealed64 = token.split(".")
+            sealed = base64.urlsafe_b64decode(sealed64)
+        except (ValueError, binascii.Error) as error:
+            raise DecryptError("not an encrypted value") from error
+        key = self._by_id.get(key_id)
+        if version != "v1" or key is None:
+            raise DecryptError(f"made with key {key_id[:8]}, which is not in the keyring")
+        try:
+            return key.cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], context.encode()).decode()
+        except InvalidTag as error:
+            raise DecryptError("changed, or moved from another row") from error
+
+    def is_current(self, token: str) -> bool:
+        """Whether the token was made with the first key; if not, it is due for re-encryption."""
+        return token.startswith(f"v1.{self._first.id}.")
+
+    def derive(self, purpose: str) -> bytes:
+        """32 bytes for another use (a MAC key), stable while the oldest key stays in the ring."""
+        return hashlib.sha256(purpose.encode() + b"\0" + self._mac_key).digest()
+
+
+def load_keyring(secret_key: str, data_dir: Path) -> Keyring:
+    """The keyring from the setting, or from `secret.key` in the data folder, made at the first start.
+
+    Raises:
+        ValueError: a key that is not base64 of 32 bytes.
+    """
+    if secret_key:
+        return Keyring(_parse(secret_key.split(","), "NOVAPULSE_SECRET_KEY"))
+    path = data_dir / "secret.key"
+    try:
+        # O_EXCL: two processes that start at once must not each write a key of their own.
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return Keyring(_parse(path.read_text().split(), str(path)))
+    key = os.urandom(KEY_BYTES)
+    with os.fdopen(handle, "w") as file:
+        file.write(base64.b64encode(key).decode() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return Keyring([key])
+
+
+def _parse(parts: list[str], source: str) -> list[bytes]:
+    keys: list[bytes] = []
+    for part in parts:
+        try:
+            keys.append(base64.b64decode(part.strip(), validate=True))
+        except binascii.Error as error:
+            raise ValueError(f"{source} must hold base64 of {KEY_BYTES} random bytes") from error
+    return keys

@@ -1,0 +1,78 @@
+"""What a process has once it is started: settings, database, Valkey, keyring, and a way to enqueue.
+
+Each process builds one `Runtime`. Services take it as their first argument; Reflex states, which
+nobody calls with arguments of ours, get it from `current()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from redis.asyncio import Redis
+
+from novapulse.core.crypto import Keyring, load_keyring
+from novapulse.core.database import Database
+from novapulse.settings import Settings
+
+
+class Enqueue(Protocol):
+    """Puts work on a queue. `worker.broker` implements it; features only know this shape."""
+
+    async def __call__(self, queue: str, task: str, batches: Sequence[Sequence[str]]) -> None:
+        """Enqueue one job per batch of ids, in one round trip.
+
+        Raises:
+            redis.exceptions.RedisError: Valkey is away; what is owed stays in the database.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class Runtime:
+    """The resources of one process."""
+
+    settings: Settings
+    database: Database
+    valkey: Redis
+    keyring: Keyring
+    enqueue: Enqueue
+
+    async def close(self) -> None:
+        """Give everything back."""
+        await self.valkey.aclose()
+        await self.database.close()
+
+
+_current: Runtime | None = None
+
+
+def open_runtime(settings: Settings, enqueue: Enqueue) -> Runtime:
+    """Build the runtime of this process and make it the current one. Connects lazily."""
+    global _current  # noqa: PLW0603 - one per process, set once at start
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    _current = Runtime(
+        settings=settings,
+        database=Database(settings.database),
+        valkey=connect_valkey(settings.valkey),
+        keyring=load_keyring(settings.secret_key.get_secret_value(), settings.data_dir),
+        enqueue=enqueue,
+    )
+    return _current
+
+
+def connect_valkey(url: str) -> Redis:
+    """A client that notices a dead connection and gives up after seconds, not minutes."""
+    return Redis.from_url(url, decode_responses=True, socket_timeout=10, socket_connect_timeout=3, health_check_interval=15)
+
+
+def current() -> Runtime:
+    """The runtime of this process.
+
+    Raises:
+        RuntimeError: the process has not been started.
+    """
+    if _current is None:
+        raise RuntimeError("NovaPulse has not been started in this process")
+    return _current

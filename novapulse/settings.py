@@ -1,0 +1,130 @@
+"""Every setting of NovaPulse, typed, read from `NOVAPULSE_*` environment variables.
+
+Nothing else in the code base reads the environment for its own configuration.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Network = IPv4Network | IPv6Network
+
+
+def _split(value: object) -> object:
+    """Accept `a,b c` as well as a JSON-free list for settings that hold several values."""
+    if isinstance(value, str):
+        return [part for part in value.replace(",", " ").split() if part]
+    return value
+
+
+class Settings(BaseSettings):
+    """The settings of one process; see `docs/configuration.md` for prose."""
+
+    model_config = SettingsConfigDict(env_prefix="NOVAPULSE_", extra="ignore", frozen=True)
+
+    # Where things are
+    data_dir: Path = Field(Path(".novapulse"), description="Holds the SQLite file, Valkey's data, keys and reports.")
+    database_url: str = Field("", description="Postgres or SQLite URL; empty means SQLite in the data folder.")
+    redis_url: str = Field("", description="Valkey/Redis URL; empty means the embedded Valkey.")
+    secret_key: SecretStr = Field(
+        SecretStr(""),
+        description="Base64 keys of 32 bytes, newest first, comma-separated; empty means `secret.key` in the data folder.",
+    )
+
+    # Serving
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
+    public_url: str = Field("", description="How browsers reach NovaPulse, e.g. https://hooks.example.com.")
+    allowed_origins: Annotated[list[str], NoDecode] = Field(
+        default_factory=list, description="Further origins from which browsers may call, besides the public URL."
+    )
+    trusted_proxy_hops: int = Field(0, ge=0, le=10, description="How many reverse proxies stand in front.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_format: Literal["auto", "json", "text"] = Field("auto", description="`auto`: text on a terminal, else JSON.")
+
+    # First admin
+    admin_email: str = Field("", description="Makes the first admin at the first start, with the password below.")
+    admin_password: SecretStr = Field(SecretStr(""), description="Password of the first admin.")
+
+    # Deliveries
+    allow_private_networks: Annotated[list[Network], NoDecode] = Field(
+        default_factory=list, description="CIDRs that deliveries may reach although they are private."
+    )
+    allowed_ports: Annotated[list[int], NoDecode] = Field(
+        default_factory=list, description="Ports deliveries may use; empty means any from 1 to 65535."
+    )
+    worker_concurrency: int = Field(256, ge=1, le=10_000, description="Deliveries one worker process sends at once.")
+    webhook_concurrency: int = Field(32, ge=1, le=1_000, description="Deliveries one worker sends at once to one webhook.")
+    max_body_bytes: int = Field(256 * 1024, ge=1024, description="Largest request body the API takes, in bytes.")
+    disable_after_s: int = Field(
+        5 * 24 * 3600, ge=60, description="A webhook with only failures for this many seconds is disabled."
+    )
+
+    # Sessions
+    session_idle_s: int = Field(24 * 3600, ge=60, description="A session unused for this many seconds ends.")
+    session_max_s: int = Field(14 * 24 * 3600, ge=60, description="A session older than this many seconds ends.")
+
+    # Mail
+    smtp_url: SecretStr = Field(SecretStr(""), description="smtp[s]://user:password@host:port; empty means no mail is sent.")
+
+    # Workers
+    shutdown_timeout_s: float = Field(10.0, gt=0, description="How long a stopping process lets running work finish.")
+    heartbeat_ttl_s: float = Field(6.0, gt=0.5, description="A worker silent for this many seconds counts as dead.")
+
+    @field_validator("allow_private_networks", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        parts = _split(value)
+        if not isinstance(parts, list):
+            return parts
+        return [ip_network(part, strict=False) if isinstance(part, str) else part for part in parts]
+
+    @field_validator("allowed_origins", "allowed_ports", mode="before")
+    @classmethod
+    def _lists(cls, value: object) -> object:
+        return _split(value)
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url(cls, value: str) -> str:
+        if value and urlsplit(value).scheme not in ("http", "https"):
+            raise ValueError("must start with http:// or https://")
+        return value.rstrip("/")
+
+    @cached_property
+    def database(self) -> str:
+        """The SQLAlchemy URL with its async driver."""
+        url = self.database_url
+        if not url:
+            return f"sqlite+aiosqlite:///{self.data_dir.resolve() / 'novapulse.db'}"
+        for plain, driver in (
+            ("postgresql://", "postgresql+asyncpg://"),
+            ("postgres://", "postgresql+asyncpg://"),
+            ("sqlite://", "sqlite+aiosqlite://"),
+        ):
+            if url.startswith(plain):
+                return driver + url.removeprefix(plain)
+        return url
+
+    @cached_property
+    def valkey(self) -> str:
+        """The Valkey URL: the one that was set, or the embedded server's unix socket."""
+        return self.redis_url or f"unix://{self.valkey_socket}"
+
+    @cached_property
+    def valkey_socket(self) -> Path:
+        """Unix socket of the embedded Valkey."""
+        return self.data_dir.resolve() / "valkey" / "valkey.sock"
+
+    @cached_property
+    def base_url(self) -> str:
+        """The address to print and to put in links."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
+        return self.public_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
