@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
@@ -24,7 +25,13 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
         self.is_sqlite = url.startswith("sqlite")
-        options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": 4, "pool_timeout": 15}
+        options: dict[str, Any] = {
+            "pool_size": pool_size,
+            "max_overflow": 4,
+            "pool_timeout": 15,
+            "json_serializer": lambda value: orjson.dumps(value).decode(),  # pyright: ignore[reportUnknownLambdaType]
+            "json_deserializer": orjson.loads,
+        }
         if not self.is_sqlite:
             # A statement that outlives 30 s is a fault, not work; a dead connection is noticed before use.
             options |= {"pool_pre_ping": True, "connect_args": {"timeout": 5, "command_timeout": 30}}

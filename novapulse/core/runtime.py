@@ -7,14 +7,17 @@ nobody calls with arguments of ours, get it from `current()`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 from redis.asyncio import Redis
 
 from novapulse.core.crypto import Keyring, load_keyring
 from novapulse.core.database import Database
 from novapulse.settings import Settings
+
+
+T = TypeVar("T")
 
 
 class Enqueue(Protocol):
@@ -38,6 +41,14 @@ class Runtime:
     valkey: Redis
     keyring: Keyring
     enqueue: Enqueue
+    _parts: dict[type, object] = field(default_factory=dict[type, object], init=False)
+
+    def part(self, kind: type[T]) -> T:
+        """The one object of this kind that belongs to this runtime, made when first asked for as `kind(runtime)`."""
+        found = self._parts.get(kind)
+        if found is None:
+            found = self._parts[kind] = kind(self)  # pyright: ignore[reportCallIssue] - the convention of parts
+        return found  # pyright: ignore[reportReturnType]
 
     async def close(self) -> None:
         """Give everything back."""

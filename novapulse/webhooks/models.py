@@ -97,9 +97,11 @@ class Delivery(SQLModel, table=True):
         Index("ix_delivery_webhook_id", "webhook_id", "id"),
         Index("ix_delivery_webhook_status", "webhook_id", "status", "id"),
         Index("ix_delivery_status", "status", "id"),
-        # What is due and what is lost are both found here; finished rows are not in it.
+        # Due is `enqueued_at = 0 AND next_attempt_at <= now`; lost is a small `enqueued_at` that is not 0.
+        # Both are the head of this index, however many rows wait; finished rows are not in it.
         Index(
             "ix_delivery_due",
+            "enqueued_at",
             "next_attempt_at",
             sqlite_where=text("status IN ('pending', 'sending', 'retrying')"),
             postgresql_where=text("status IN ('pending', 'sending', 'retrying')"),
@@ -115,7 +117,7 @@ class Delivery(SQLModel, table=True):
     attempts: int = 0  # recorded ones
     schedule_from: int = 0  # attempts before the last manual retry: the schedule counts from here
     manual: bool = False  # the next attempt was asked for by a person: it is the only one
-    next_attempt_at: int | None = _ms(nullable=True)
+    next_attempt_at: int | None = _ms(nullable=True)  # None while open: held (webhook not active, or in order)
     enqueued_at: int = _ms()  # when it was last put on the queue; 0: not since it became due
     claims: int = 0  # how often it was claimed; the fencing token of the present claim
     crashes: int = 0  # claims since the last recorded attempt that ended with the worker's death

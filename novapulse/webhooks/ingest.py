@@ -1,0 +1,312 @@
+"""Taking events in: an answer means that the event and its deliveries are on disk.
+
+Requests that arrive while a transaction is being committed share the next one (group commit), so
+that the cost of the disk's flush is divided among them. Delivery ids go to the queue after the
+commit; when that fails nothing is lost, because `handout` finds what is owed in the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import structlog
+from redis.exceptions import RedisError
+from sqlalchemy import Table, insert, select, tuple_
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from novapulse.core.actor import Actor, Permission
+from novapulse.core.clock import now_ms, rfc3339
+from novapulse.core.errors import ConflictError, ForbiddenError, ProblemError, UnavailableError
+from novapulse.core.ids import new_id
+from novapulse.core.runtime import Runtime
+from novapulse.webhooks import feed
+from novapulse.webhooks.models import Delivery, DeliveryStatus, Event, EventType
+from novapulse.webhooks.routing import Route, RoutingTable, current_table
+from novapulse.webhooks.schemas import EventAccepted, EventIn
+
+_GROUP_ROWS = 500  # events per transaction
+_WAITING_MAX = 20_000  # events in memory before the answer is 503
+BATCH_IDS = 100  # deliveries per job
+
+_EVENT: Table = Event.__table__  # pyright: ignore[reportAttributeAccessIssue]
+_DELIVERY: Table = Delivery.__table__  # pyright: ignore[reportAttributeAccessIssue]
+_EVENT_TYPE: Table = EventType.__table__  # pyright: ignore[reportAttributeAccessIssue]
+
+log = structlog.get_logger(__name__)
+
+
+async def accept(rt: Runtime, actor: Actor, event: EventIn) -> EventAccepted:
+    """Store one event and its deliveries durably.
+
+    Raises:
+        ForbiddenError: no `events:write`, or another tenant's event.
+        ConflictError: the sender used this id before, for something else.
+        UnavailableError: too much is waiting already.
+    """
+    (answer,) = await accept_batch(rt, actor, [event])
+    if isinstance(answer, ProblemError):
+        raise answer
+    return answer
+
+
+async def accept_batch(
+    rt: Runtime, actor: Actor, events: Sequence[EventIn]
+) -> list[EventAccepted | ProblemError]:
+    """Store several events in one transaction; an event that cannot be taken gets an error of its own."""
+    actor.require(Permission.EVENTS_WRITE)
+    return await rt.part(Ingest).submit([_prepare(actor, event) for event in events])
+
+
+@dataclass(slots=True)
+class _Incoming:
+    """One event on its way into the database."""
+
+    id: str
+    type: str
+    tenant: str | None
+    sender_id: str | None
+    fingerprint: bytes | None
+    timestamp: int
+    created_at: int
+    body: str
+    answer: EventAccepted | ProblemError | None = None
+    routes: list[Route] = field(default_factory=list[Route])
+
+
+def _prepare(actor: Actor, event: EventIn) -> _Incoming:
+    if actor.tenant is not None and event.tenant not in (None, actor.tenant):
+        raise ForbiddenError(f"This key may only send events of tenant '{actor.tenant}'.")
+    tenant = event.tenant if actor.tenant is None else actor.tenant
+    now = now_ms()
+    timestamp = now if event.timestamp is None else round(event.timestamp.timestamp() * 1000)
+    data = _dumps(event.data)
+    body = f'{{"type":{_dumps(event.type)},"timestamp":"{rfc3339(timestamp)}","data":{data}}}'
+    fingerprint = None
+    if event.id is not None:
+        # Without a timestamp of the sender's own, a repeated call must still count as the same.
+        sent = event.timestamp.isoformat() if event.timestamp else ""
+        fingerprint = hashlib.sha256("\0".join((event.type, tenant or "", sent, data)).encode()).digest()
+    return _Incoming(
+        new_id("evt"), event.type, tenant, event.id, fingerprint, timestamp, now, body
+    )
+
+
+def _dumps(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # integers beyond 64 bits are JSON too
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+class Ingest:
+    """The group commit of one process. Made by `Runtime.part`."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self._table: RoutingTable | None = None
+        self._known_types: set[str] = set()
+        self._waiting: list[tuple[list[_Incoming], asyncio.Future[None]]] = []
+        self._waiting_rows = 0
+        self._committer: asyncio.Task[None] | None = None
+        self._outgoing: list[str] = []
+        self._enqueuer: asyncio.Task[None] | None = None
+
+    async def submit(self, events: list[_Incoming]) -> list[EventAccepted | ProblemError]:
+        """Wait until these events are committed, in one transaction."""
+        if self._waiting_rows + len(events) > _WAITING_MAX:
+            raise UnavailableError("Too many events are waiting for the database; send this one again shortly.")
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((events, done))
+        self._waiting_rows += len(events)
+        if self._committer is None or self._committer.done():
+            self._committer = asyncio.create_task(self._commit_groups())
+        # A caller that hangs up must not take the others' transaction down.
+        await asyncio.shield(done)
+        return [_answer(event) for event in events]
+
+    async def _commit_groups(self) -> None:
+        while self._waiting:
+            group: list[tuple[list[_Incoming], asyncio.Future[None]]] = []
+            rows = 0
+            while self._waiting and (not group or rows + len(self._waiting[0][0]) <= _GROUP_ROWS):
+                group.append(self._waiting.pop(0))
+                rows += len(group[-1][0])
+            self._waiting_rows -= rows
+            events = [event for unit, _ in group for event in unit]
+            try:
+                ids = await self._commit(events)
+            except Exception as error:
+                for _, done in group:
+                    if not done.done():
+                        done.set_exception(error)
+                        done.exception()  # the caller may be gone: no "never retrieved" warning
+                continue
+            for _, done in group:
+                if not done.done():
+                    done.set_result(None)
+            self._hand_over(ids)
+            stored = [event for event in events if isinstance(event.answer, EventAccepted) and event.routes is not _DUPLICATE]
+            await feed.publish_events(self._rt, [(e.id, e.type, len(e.routes), e.created_at) for e in stored])
+
+    async def _commit(self, events: list[_Incoming]) -> list[str]:
+        try:
+            return await self._store(events)
+        except IntegrityError:
+            # Another process stored the same sender id in the same moment: now it is there to be found.
+            self._known_types.clear()
+            return await self._store(events)
+
+    async def _store(self, events: list[_Incoming]) -> list[str]:
+        async with self._rt.database.write_connection() as connection:
+            self._table = table = await current_table(connection, self._table)
+            await self._find_duplicates(connection, events)
+            fresh = [event for event in events if event.answer is None]
+            deliveries: list[dict[str, Any]] = []
+            queued: list[str] = []
+            now = now_ms()
+            for event in fresh:
+                event.routes = table.match(event.tenant, event.type)
+                for route in event.routes:
+                    row = _delivery_row(event, route, now)
+                    deliveries.append(row)
+                    if not route.held:
+                        queued.append(row["id"])
+            if fresh:
+                await self._learn_types(connection, {event.type for event in fresh}, now)
+                await connection.execute(insert(_EVENT), [_event_row(event) for event in fresh])
+            if deliveries:
+                await connection.execute(insert(_DELIVERY), deliveries)
+        for event in fresh:
+            event.answer = EventAccepted(
+                id=event.id, type=event.type, timestamp=rfc3339(event.timestamp), deliveries=len(event.routes)
+            )
+        return queued
+
+    async def _find_duplicates(self, connection: AsyncConnection, events: list[_Incoming]) -> None:
+        """Answer what was sent before, here or in an earlier call."""
+        named = {(event.tenant or "", event.sender_id): event for event in reversed(events) if event.sender_id is not None}
+        if not named:
+            return
+        rows = await connection.execute(
+            select(_EVENT.c.tenant_key, _EVENT.c.sender_id, _EVENT.c.id, _EVENT.c.fingerprint, _EVENT.c.timestamp, _EVENT.c.deliveries).where(
+                tuple_(_EVENT.c.tenant_key, _EVENT.c.sender_id).in_(list(named))
+            )
+        )
+        known = {(row.tenant_key, row.sender_id): row for row in rows}
+        for event in events:
+            if event.sender_id is None:
+                continue
+            key = (event.tenant or "", event.sender_id)
+            row, first = known.get(key), named[key]
+            if row is None and first is event:
+                continue
+            if event.fingerprint != (first.fingerprint if row is None else row.fingerprint):
+                event.answer = ConflictError(f"The id '{event.sender_id}' was used before for a different event.")
+            elif row is None:
+                event.routes = _DUPLICATE
+                event.answer = _SameAs(first)
+            else:
+                event.routes = _DUPLICATE
+                event.answer = EventAccepted(
+                    id=row.id, type=event.type, timestamp=rfc3339(row.timestamp), deliveries=row.deliveries
+                )
+
+    async def _learn_types(self, connection: AsyncConnection, types: set[str], now: int) -> None:
+        new = types - self._known_types
+        if not new:
+            return
+        build = sqlite_insert if self._rt.database.is_sqlite else pg_insert
+        rows = [
+            {"name": name, "description": "", "archived": False, "created_at": now, "updated_at": now}
+            for name in sorted(new)  # one order for all processes: no deadlock
+        ]
+        await connection.execute(build(_EVENT_TYPE).on_conflict_do_nothing(), rows)
+        self._known_types |= new
+
+    def _hand_over(self, ids: list[str]) -> None:
+        if not ids:
+            return
+        self._outgoing.extend(ids)
+        if self._enqueuer is None or self._enqueuer.done():
+            self._enqueuer = asyncio.create_task(self._enqueue_all())
+
+    async def _enqueue_all(self) -> None:
+        while self._outgoing:
+            ids, self._outgoing = self._outgoing, []
+            try:
+                await enqueue_deliveries(self._rt, ids)
+            except (RedisError, OSError) as error:
+                log.warning("deliveries_not_enqueued", count=len(ids), error=str(error), then="the scheduler hands them out")
+
+
+async def enqueue_deliveries(rt: Runtime, ids: Sequence[str]) -> None:
+    """Put deliveries on the queue, in jobs of up to `BATCH_IDS`.
+
+    Raises:
+        redis.exceptions.RedisError: Valkey is away.
+    """
+    batches = [ids[start : start + BATCH_IDS] for start in range(0, len(ids), BATCH_IDS)]
+    await rt.enqueue("webhook", "webhook.deliver", batches)
+
+
+class _SameAs(ProblemError):
+    """Placeholder for an event that repeats one of its own group; replaced once that one is stored."""
+
+    def __init__(self, first: _Incoming) -> None:
+        super().__init__("")
+        self.first = first
+
+
+_DUPLICATE: list[Route] = []  # marks, by identity, an event that was stored before
+
+
+def _answer(event: _Incoming) -> EventAccepted | ProblemError:
+    answer = event.answer.first.answer if isinstance(event.answer, _SameAs) else event.answer
+    if answer is None:
+        raise RuntimeError("an event was committed without an answer")
+    return answer
+
+
+def _event_row(event: _Incoming) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "type": event.type,
+        "tenant": event.tenant,
+        "tenant_key": event.tenant or "",
+        "sender_id": event.sender_id,
+        "fingerprint": event.fingerprint,
+        "body": event.body,
+        "timestamp": event.timestamp,
+        "created_at": event.created_at,
+        "deliveries": len(event.routes),
+    }
+
+
+def _delivery_row(event: _Incoming, route: Route, now: int) -> dict[str, Any]:
+    return {
+        "id": new_id("dlv"),
+        "event_id": event.id,
+        "webhook_id": route.webhook_id,
+        "event_type": event.type,
+        "tenant": event.tenant,
+        "status": DeliveryStatus.PENDING.value,
+        "attempts": 0,
+        "schedule_from": 0,
+        "manual": False,
+        "next_attempt_at": None if route.held else now,
+        "enqueued_at": 0 if route.held else now,
+        "claims": 0,
+        "crashes": 0,
+        "claimed_by": None,
+        "lease_until": 0,
+        "created_at": now,
+    }
