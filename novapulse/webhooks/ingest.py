@@ -88,8 +88,8 @@ def _prepare(actor: Actor, event: EventIn) -> _Incoming:
     tenant = event.tenant if actor.tenant is None else actor.tenant
     now = now_ms()
     timestamp = now if event.timestamp is None else round(event.timestamp.timestamp() * 1000)
-    data = _dumps(event.data)
-    body = f'{{"type":{_dumps(event.type)},"timestamp":"{rfc3339(timestamp)}","data":{data}}}'
+    data = dump_json(event.data)
+    body = f'{{"type":{dump_json(event.type)},"timestamp":"{rfc3339(timestamp)}","data":{data}}}'
     fingerprint = None
     if event.id is not None:
         # Without a timestamp of the sender's own, a repeated call must still count as the same.
@@ -100,7 +100,8 @@ def _prepare(actor: Actor, event: EventIn) -> _Incoming:
     )
 
 
-def _dumps(value: Any) -> str:
+def dump_json(value: Any) -> str:
+    """`value` as compact JSON; integers of any size."""
     try:
         return orjson.dumps(value).decode()
     except TypeError:  # integers beyond 64 bits are JSON too
@@ -118,7 +119,8 @@ class Ingest:
         self._waiting_rows = 0
         self._committer: asyncio.Task[None] | None = None
         self._outgoing: list[str] = []
-        self._enqueuer: asyncio.Task[None] | None = None
+        self._told: list[tuple[str, str, int, int]] = []
+        self._handing_over: asyncio.Task[None] | None = None
 
     async def submit(self, events: list[_Incoming]) -> list[EventAccepted | ProblemError]:
         """Wait until these events are committed, in one transaction."""
@@ -153,9 +155,14 @@ class Ingest:
             for _, done in group:
                 if not done.done():
                     done.set_result(None)
-            self._hand_over(ids)
-            stored = [event for event in events if isinstance(event.answer, EventAccepted) and event.routes is not _DUPLICATE]
-            await feed.publish_events(self._rt, [(e.id, e.type, len(e.routes), e.created_at) for e in stored])
+            self._outgoing.extend(ids)
+            self._told.extend(
+                (event.id, event.type, len(event.routes), event.created_at)
+                for event in events
+                if isinstance(event.answer, EventAccepted) and event.routes is not _DUPLICATE
+            )
+            if self._handing_over is None or self._handing_over.done():
+                self._handing_over = asyncio.create_task(self._hand_over())
 
     async def _commit(self, events: list[_Incoming]) -> list[str]:
         try:
@@ -232,20 +239,17 @@ class Ingest:
         await connection.execute(build(_EVENT_TYPE).on_conflict_do_nothing(), rows)
         self._known_types |= new
 
-    def _hand_over(self, ids: list[str]) -> None:
-        if not ids:
-            return
-        self._outgoing.extend(ids)
-        if self._enqueuer is None or self._enqueuer.done():
-            self._enqueuer = asyncio.create_task(self._enqueue_all())
-
-    async def _enqueue_all(self) -> None:
-        while self._outgoing:
+    async def _hand_over(self) -> None:
+        """Queue what was committed, apart from the commits: a Valkey that hangs must not slow them."""
+        while self._outgoing or self._told:
             ids, self._outgoing = self._outgoing, []
-            try:
-                await enqueue_deliveries(self._rt, ids)
-            except (RedisError, OSError) as error:
-                log.warning("deliveries_not_enqueued", count=len(ids), error=str(error), then="the scheduler hands them out")
+            told, self._told = self._told, []
+            if ids:
+                try:
+                    await enqueue_deliveries(self._rt, ids)
+                except (RedisError, OSError) as error:
+                    log.warning("deliveries_not_enqueued", count=len(ids), error=str(error), then="the scheduler will")
+            await feed.publish_events(self._rt, told)
 
 
 async def enqueue_deliveries(rt: Runtime, ids: Sequence[str]) -> None:

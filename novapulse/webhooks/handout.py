@@ -1,0 +1,121 @@
+"""Handing out what is owed: due retries, what was committed and never queued, what a dead worker held.
+
+Run by the elected scheduler. The database is the truth: whatever Valkey lost is found here again.
+"""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from sqlalchemy import Table, and_, select, update
+
+from novapulse.core.clock import now_ms
+from novapulse.core.runtime import Runtime
+from novapulse.webhooks.engine.claim import DELIVERY, release_next
+from novapulse.webhooks.ingest import enqueue_deliveries
+from novapulse.webhooks.models import DeliveryStatus, Webhook, WebhookStatus
+
+_ROWS = 5_000  # per tick
+_SLACK_MS = 3_000  # between the commit of a delivery and its arrival in the queue
+_CARE_EVERY_S = 2.0  # how often abandoned and stranded deliveries are looked for
+_WAITING = (DeliveryStatus.PENDING.value, DeliveryStatus.RETRYING.value)
+_WEBHOOK: Table = Webhook.__table__  # pyright: ignore[reportAttributeAccessIssue]
+
+TRIAL_OWNER = "trial:"  # claims of test sends: no heartbeat, they end with their lease
+
+log = structlog.get_logger(__name__)
+
+
+async def hand_out(rt: Runtime) -> int:
+    """Put on the queue what is due and not there; how many deliveries that were."""
+    care = rt.part(_Care)
+    await care.run_if_due()
+    now = now_ms()
+    lost_before = await _oldest_queued_at(rt, now) - _SLACK_MS
+    d = DELIVERY.c
+    due = and_(d.enqueued_at == 0, d.next_attempt_at <= now, d.status.in_(_WAITING))
+    # Whatever was queued before the oldest job that is still in the queue is not in the queue any more.
+    overtaken = and_(d.enqueued_at > 0, d.enqueued_at < lost_before)
+    lost = and_(overtaken, d.status.in_(_WAITING), d.next_attempt_at <= now)
+    abandoned = and_(d.enqueued_at < lost_before, d.status == DeliveryStatus.SENDING.value, d.lease_until < now)
+    handed = 0
+    for condition in (due, lost, abandoned):
+        async with rt.database.read() as session:
+            ids = list((await session.execute(select(d.id).where(condition).limit(_ROWS))).scalars())
+        if not ids:
+            continue
+        # Marked first: if the queue does not take them, they count as lost after a while and come again.
+        async with rt.database.write() as session:
+            await session.execute(
+                update(DELIVERY).where(d.id.in_(ids), condition).values(enqueued_at=now)
+            )
+        await enqueue_deliveries(rt, sorted(ids))
+        handed += len(ids)
+    return handed
+
+
+async def _oldest_queued_at(rt: Runtime, now: int) -> int:
+    """When the oldest job in the queue was put there (ms); now, if it is empty."""
+    entries = await rt.valkey.xrange("np:q:{webhook}", count=1)
+    if not entries:
+        return now
+    return min(now, int(str(entries[0][0]).split("-", 1)[0]))
+
+
+class _Care:
+    """The slower rounds: claims of dead workers, and heads of ordered webhooks that nobody let go."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self._next = 0.0
+        self._missing: dict[str, float] = {}  # owner -> since when no heartbeat was seen
+
+    async def run_if_due(self) -> None:
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _CARE_EVERY_S
+        await self._expire_claims_of_the_dead()
+        await self._release_stranded_heads()
+
+    async def _expire_claims_of_the_dead(self) -> None:
+        d = DELIVERY.c
+        sending = d.status == DeliveryStatus.SENDING.value
+        async with self._rt.database.read() as session:
+            owners = set((await session.execute(select(d.claimed_by).where(sending).distinct())).scalars())
+        owners = {owner for owner in owners if owner and not owner.startswith(TRIAL_OWNER)}
+        missing: dict[str, float] = {}
+        now = time.monotonic()
+        for owner in owners:
+            if not await self._rt.valkey.exists(f"np:worker:{owner}"):
+                missing[owner] = self._missing.get(owner, now)
+        self._missing = missing
+        # Twice its time without a heartbeat: a live worker is back after Valkey lost its data, a dead one is not.
+        ttl = self._rt.settings.heartbeat_ttl_s
+        dead = [owner for owner, since in missing.items() if now - since > ttl]
+        if not dead:
+            return
+        async with self._rt.database.write() as session:
+            done = await session.execute(
+                update(DELIVERY)
+                .where(sending, d.claimed_by.in_(dead), d.lease_until > 0)
+                .values(lease_until=0, enqueued_at=1)
+            )
+            count = getattr(done, "rowcount", 0)
+        if count:
+            log.warning("claims_of_dead_workers_ended", workers=dead, deliveries=count)
+
+    async def _release_stranded_heads(self) -> None:
+        w = _WEBHOOK.c
+        async with self._rt.database.read() as session:
+            ordered = list(
+                (
+                    await session.execute(
+                        select(w.id).where(w.ordered.is_(True), w.status == WebhookStatus.ACTIVE.value)
+                    )
+                ).scalars()
+            )
+        if ordered:
+            async with self._rt.database.write() as session:
+                for webhook_id in ordered:
+                    await release_next(session, webhook_id, now=now_ms())
