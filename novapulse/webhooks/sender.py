@@ -1,0 +1,232 @@
+"""Posting one delivery: the address that was checked is the address that is connected to.
+
+pyreqwest (Rust's reqwest) is the client because it costs a fraction of the others' CPU per post. It
+takes no resolver, only fixed addresses, so there is one client per (scheme, host, port, address).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import (
+    ConnectError,
+    ConnectTimeoutError,
+    PyreqwestError,
+    RequestTimeoutError,
+)
+
+from novapulse.core.clock import now_ms
+from novapulse.webhooks.guard import Guard, RefusedDestinationError, Target, UnresolvedNameError
+from novapulse.webhooks.outcome import ErrorCode, Outcome
+
+_KEPT_BYTES = 16 * 1024  # of the response body
+_HEADERS_KEPT = 64
+_HEADER_CHARS = 1_024
+_CONNECT_TIMEOUT = timedelta(seconds=5)
+_IDLE_TIMEOUT = timedelta(seconds=20)
+_CLIENTS_MAX = 512
+_ADDRESSES_FOR_S = 10.0  # how long a checked answer of DNS is used
+_RETRY_AFTER_MAX_S = 24 * 3600.0
+
+
+class _Pinned:
+    """A client for one address, with the number of requests that are using it."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.users = 0
+        self.evicted = False
+
+
+class Sender:
+    """Posts deliveries; one per process, used concurrently."""
+
+    def __init__(self, guard: Guard, *, user_agent: str, root_certificate_pem: bytes | None = None) -> None:
+        """`root_certificate_pem`: a further certificate authority to trust, besides the usual ones."""
+        self._guard = guard
+        self._user_agent = user_agent
+        self._root = root_certificate_pem
+        self._clients: OrderedDict[tuple[str, str, int, str], _Pinned] = OrderedDict()
+        self._targets: dict[str, Target] = {}
+        self._addresses: dict[tuple[str, int], tuple[float, asyncio.Future[list[str]]]] = {}
+
+    async def post(self, url: str, body: bytes, headers: dict[str, str], timeout_s: float) -> Outcome:
+        """POST `body`; whatever goes wrong is in the outcome. `timeout_s` bounds all of it.
+
+        Raises:
+            asyncio.CancelledError: the caller was cancelled; nothing else.
+        """
+        outcome = Outcome(started_at=now_ms(), duration_ms=0.0)
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._post(url, body, headers, outcome, started)
+        except TimeoutError:
+            _fail(outcome, ErrorCode.TIMEOUT, f"No complete answer within {timeout_s:g} s.")
+        except RefusedDestinationError as error:
+            _fail(outcome, ErrorCode.REFUSED_DESTINATION, f"Refused: {error}.")
+        except UnresolvedNameError as error:
+            _fail(outcome, ErrorCode.DNS, f"{error}.")
+        except PyreqwestError as error:
+            _fail(outcome, *_explain(error, url))
+        except Exception as error:  # a delivery must never be lost to a surprise
+            _fail(outcome, ErrorCode.INTERNAL, f"{type(error).__name__}: {error}"[:300])
+        outcome.duration_ms = (time.perf_counter() - started) * 1000
+        outcome.timings["total"] = round(outcome.duration_ms, 2)
+        return outcome
+
+    async def close(self) -> None:
+        """Close every connection."""
+        pinned, self._clients = list(self._clients.values()), OrderedDict()
+        for each in pinned:
+            await each.client.close()
+
+    async def _post(self, url: str, body: bytes, headers: dict[str, str], outcome: Outcome, started: float) -> None:
+        target = self._targets.get(url)
+        if target is None:
+            target = self._guard.check_url(url)
+            if len(self._targets) >= _CLIENTS_MAX * 4:
+                self._targets.clear()
+            self._targets[url] = target
+        address = (await self._resolve(target))[0]
+        outcome.remote_address = address
+        resolved = time.perf_counter()
+        outcome.timings["resolve"] = round((resolved - started) * 1000, 2)
+        pinned = self._pinned(target, address)
+        pinned.users += 1
+        try:
+            request = pinned.client.post(url).headers(headers).body_bytes(body)
+            async with request.streamed_read_buffer_limit(_KEPT_BYTES).build_streamed() as response:
+                outcome.timings["first_byte"] = round((time.perf_counter() - started) * 1000, 2)
+                outcome.status_code = response.status
+                outcome.response_headers = _kept_headers(response.headers.items())
+                outcome.retry_after_s = _retry_after(outcome.response_headers.get("retry-after"))
+                _judge(outcome)
+                reader = response.body_reader
+                kept = bytearray()
+                while len(kept) <= _KEPT_BYTES:
+                    chunk = await reader.read(_KEPT_BYTES + 1 - len(kept))
+                    if not chunk:
+                        break
+                    kept += memoryview(chunk)
+                outcome.response_truncated = len(kept) > _KEPT_BYTES
+                # NUL is not text for Postgres.
+                outcome.response_body = kept[:_KEPT_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
+        finally:
+            pinned.users -= 1
+            if pinned.evicted and pinned.users == 0:
+                await pinned.client.close()
+
+    async def _resolve(self, target: Target) -> list[str]:
+        if target.is_address:
+            self._guard.check_address(target.host, target.port)
+            return [target.host]
+        key = (target.host, target.port)
+        known = self._addresses.get(key)
+        if known is None or known[0] < time.monotonic():
+            if len(self._addresses) >= _CLIENTS_MAX * 4:
+                self._addresses.clear()
+            # One look-up serves all who wait for it.
+            found = asyncio.ensure_future(self._guard.resolve(target))
+            known = self._addresses[key] = (time.monotonic() + _ADDRESSES_FOR_S, found)
+            found.add_done_callback(lambda done: self._forget_failure(key, done))
+        return await asyncio.shield(known[1])
+
+    def _forget_failure(self, key: tuple[str, int], done: asyncio.Future[list[str]]) -> None:
+        if done.cancelled() or done.exception() is not None:
+            self._addresses.pop(key, None)
+
+    def _pinned(self, target: Target, address: str) -> _Pinned:
+        key = (target.scheme, target.host, target.port, address)
+        pinned = self._clients.get(key)
+        if pinned is not None:
+            self._clients.move_to_end(key)
+            return pinned
+        if len(self._clients) >= _CLIENTS_MAX:
+            _, oldest = self._clients.popitem(last=False)
+            oldest.evicted = True
+            if oldest.users == 0:
+                task = asyncio.ensure_future(oldest.client.close())
+                task.add_done_callback(lambda _: None)
+        builder = (
+            ClientBuilder()
+            .no_proxy()
+            .follow_redirects(False)
+            .referer(False)
+            .gzip(False)
+            .brotli(False)
+            .deflate(False)
+            .zstd(False)
+            .connect_timeout(_CONNECT_TIMEOUT)
+            .pool_idle_timeout(_IDLE_TIMEOUT)
+            .tcp_nodelay(True)
+            .user_agent(self._user_agent)
+        )
+        if not target.is_address:
+            builder = builder.resolve(target.host, address, target.port)
+        if self._root is not None:
+            builder = builder.add_root_certificate_pem(self._root)
+        pinned = self._clients[key] = _Pinned(builder.build())
+        return pinned
+
+
+def _judge(outcome: Outcome) -> None:
+    status = outcome.status_code or 0
+    if 200 <= status < 300:
+        return
+    if 300 <= status < 400:
+        where = outcome.response_headers.get("location", "nowhere")
+        _fail(outcome, ErrorCode.REDIRECT, f"Answered {status} to {where[:200]}; redirects are not followed.")
+    else:
+        _fail(outcome, ErrorCode.STATUS, f"Answered {status}.")
+
+
+def _fail(outcome: Outcome, error: ErrorCode, detail: str) -> None:
+    outcome.error, outcome.error_detail = error, detail
+
+
+def _explain(error: PyreqwestError, url: str) -> tuple[ErrorCode, str]:
+    causes = _causes(error)
+    text = " ".join(causes).lower()
+    if isinstance(error, ConnectTimeoutError):
+        return ErrorCode.TIMEOUT, "No connection within 5 s: wrong address, or a firewall that drops packets."
+    if isinstance(error, RequestTimeoutError):
+        return ErrorCode.TIMEOUT, "No complete answer in time."
+    if any(word in text for word in ("certificate", "tls", "ssl", "handshake")):
+        return ErrorCode.TLS, f"No secure connection: {causes[-1]}."[:300]
+    if isinstance(error, ConnectError):
+        return ErrorCode.CONNECT, f"No connection: {causes[-1]}."[:300]
+    return ErrorCode.PROTOCOL, f"The answer was not complete HTTP: {causes[-1]}."[:300]
+
+
+def _causes(error: PyreqwestError) -> list[str]:
+    details = getattr(error, "details", None) or {}
+    found = [str(cause.get("message", cause)) for cause in details.get("causes") or []]
+    return [text.rstrip(".") for text in found] or [str(error).rstrip(".")]
+
+
+def _kept_headers(items: object) -> dict[str, str]:
+    kept: dict[str, str] = {}
+    for name, value in items:  # type: ignore[attr-defined]
+        if len(kept) >= _HEADERS_KEPT:
+            break
+        kept[name.lower()] = value[:_HEADER_CHARS].replace("\0", "\ufffd")
+    return kept
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds that `Retry-After` asks for (RFC 9110, 10.2.3); None where there is none that can be read."""
+    if value is None:
+        return None
+    if value.isascii() and value.isdigit():
+        return min(float(value[:9]), _RETRY_AFTER_MAX_S)
+    try:
+        seconds = parsedate_to_datetime(value).timestamp() - time.time()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(0.0, seconds), _RETRY_AFTER_MAX_S)
