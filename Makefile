@@ -1,0 +1,56 @@
+# NovaPulse. `make run` starts it, `make test` checks it; both install what they need.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# uv where it is installed, else a private copy in .venv-uv.
+UV := $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
+# The wheel's build hook would compile the frontend; in a source tree `novapulse up` does that.
+SYNC := HATCH_BUILD_NO_HOOKS=true $(UV) sync --frozen
+RUN := $(UV) run --frozen --no-sync
+
+.PHONY: help run test lint bench screenshots frontend browser wheel sync clean
+
+help: ## Show what can be done
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: sync ## Start NovaPulse (web, worker, scheduler, Valkey); Ctrl-C stops it
+	@$(RUN) novapulse up
+
+test: sync frontend browser ## Run all tests: unit, integration, browser, chaos
+	@$(RUN) python -m pytest -n 2 --dist loadfile -q $(ARGS)
+
+lint: sync ## Check style, types and import rules
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) pyright
+	$(RUN) lint-imports
+
+bench: sync frontend ## Measure NovaPulse beside BullMQ on this machine
+	@$(RUN) python -m bench $(ARGS)
+
+screenshots: sync frontend browser ## Take a picture of every page into docs/screenshots/
+	@$(RUN) python -m tests.e2e.screenshots $(ARGS)
+
+frontend: sync ## Compile the frontend if it is missing or out of date
+	@$(RUN) python -m novapulse.launch.frontend
+
+browser: sync ## Find or install a Chromium for the tests
+	@$(RUN) python -m tests.browser --install
+
+wheel: ## Build the wheel with the compiled frontend in it
+	@$(UV) build
+
+sync: $(filter .venv-uv/bin/uv,$(UV)) ## Install the locked dependencies into .venv
+	@$(SYNC)
+
+.venv-uv/bin/uv:
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "NovaPulse needs Python 3.11 or newer as python3." >&2; exit 1; }
+	@python3 -m venv .venv-uv || \
+	  { rm -rf .venv-uv; echo "Python cannot make virtual environments here. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@.venv-uv/bin/pip install --quiet --disable-pip-version-check uv || { rm -rf .venv-uv; exit 1; }
+
+clean: ## Remove what was built; data in .novapulse stays
+	rm -rf .venv .venv-uv .web .web.lock dist novapulse/_frontend novapulse/_frontend.new novapulse/_frontend.old

@@ -1,0 +1,1 @@
+"""Starting and stopping NovaPulse: preflight checks, embedded Valkey, the frontend build, supervised processes."""

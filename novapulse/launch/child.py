@@ -1,0 +1,84 @@
+"""The processes that do the work: `python -m novapulse.launch.child web|worker|scheduler`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+
+from novapulse.launch.configuration import load_settings
+from novapulse.launch.errors import StartError
+from novapulse.launch.process import exit_with_parent
+from novapulse.settings import Settings
+
+QUEUES = ("email", "webhook", "workflow", "report")
+
+Main = Callable[[Settings, asyncio.Event], Awaitable[None]]
+
+
+def main_of(role: str, queues: Sequence[str] = QUEUES) -> Main:
+    """What a process of this role runs. Each imports its own part only."""
+    if role == "web":
+        from novapulse.launch.web import run_web
+
+        return run_web
+    if role == "worker":
+        from worker.runner import run_worker
+
+        return lambda settings, stop: run_worker(settings, list(queues), stop)
+    if role == "scheduler":
+        from worker.scheduler import run_scheduler
+
+        return run_scheduler
+    raise ValueError(f"unknown role {role!r}")
+
+
+def run(role: str, settings: Settings, queues: Sequence[str] = QUEUES) -> int:
+    """Run one role until SIGTERM or SIGINT; a second signal ends the process at once. Returns the exit code."""
+    exit_with_parent()
+    main = main_of(role, queues)
+
+    async def until_signalled() -> None:
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+
+        def on_signal() -> None:
+            if stop.is_set():
+                os._exit(128 + signal.SIGTERM)
+            stop.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, on_signal)
+        await main(settings, stop)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        _runner()(until_signalled())
+    return 0
+
+
+def _runner() -> Callable[[Awaitable[None]], None]:
+    try:
+        import uvloop
+    except ImportError:  # no uvloop for this platform
+        return asyncio.run  # pyright: ignore[reportReturnType]
+    return uvloop.run  # pyright: ignore[reportReturnType]
+
+
+def main() -> int:
+    """Entry point of a supervised child."""
+    try:
+        return run(sys.argv[1], load_settings())
+    except StartError as error:
+        print(f"novapulse: {sys.argv[1]}: {error}", file=sys.stderr, flush=True)
+        return 1
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Nothing is left to be done; threads of native libraries must not hold the exit up.
+    os._exit(code)

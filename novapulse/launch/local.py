@@ -1,0 +1,23 @@
+"""The runtime of a command that works on the stores itself, as `novapulse user create` does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from novapulse.core.runtime import Runtime, open_runtime
+from novapulse.settings import Settings
+
+
+@asynccontextmanager
+async def local_runtime(settings: Settings) -> AsyncGenerator[Runtime]:
+    """Database, Valkey and keyring for the time of one command."""
+    from worker.broker import make_enqueue
+
+    enqueue = make_enqueue(settings)
+    rt = open_runtime(settings, enqueue)
+    try:
+        yield rt
+    finally:
+        await enqueue.close()
+        await rt.close()

@@ -1,0 +1,116 @@
+"""What is done once, before the processes start: keys, stores, migrations, the first admin.
+
+Run by the supervisor as `python -m novapulse.launch.prepare`, so that the memory it needs is given back. Answers with
+one JSON object on stdout: `{"setup_url": ...}` or `{"problem": ..., "remedy": ...}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+
+from redis.exceptions import AuthenticationError, RedisError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from novapulse.core.runtime import connect_valkey
+from novapulse.launch.configuration import load_settings
+from novapulse.launch.errors import StartError
+from novapulse.launch.keycheck import check_stored_secrets, load_checked_keyring
+from novapulse.settings import Settings
+
+
+async def check_valkey(settings: Settings) -> None:
+    """Ask Valkey for a PONG.
+
+    Raises:
+        StartError: it cannot be reached, refuses us, or the URL is none.
+    """
+    try:
+        client = connect_valkey(settings.valkey)
+    except ValueError as error:
+        raise StartError(
+            f"NOVAPULSE_REDIS_URL cannot be used: {error}.", "It looks like redis://host:6379/0."
+        ) from error
+    where = "the embedded one" if not settings.redis_url else _without_password(settings.redis_url)
+    try:
+        await client.ping()
+    except AuthenticationError as error:
+        raise StartError(
+            f"Valkey refuses the password ({where}).", "Correct the user and password in NOVAPULSE_REDIS_URL."
+        ) from error
+    except (RedisError, OSError) as error:
+        raise StartError(
+            f"Valkey cannot be reached ({where}: {_first_line(error)}).",
+            "Start it, or correct NOVAPULSE_REDIS_URL; leave that empty to use the embedded Valkey.",
+        ) from error
+    finally:
+        await client.aclose()
+
+
+async def upgrade_database(settings: Settings) -> None:
+    """Bring the database's tables up to date.
+
+    Raises:
+        StartError: it cannot be reached or changed.
+    """
+    from novapulse.core.migrations import upgrade
+
+    where = _without_password(settings.database_url) if settings.database_url else str(settings.data_dir)
+    try:
+        await asyncio.to_thread(upgrade, settings.database)
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise StartError(
+            f"NOVAPULSE_DATABASE_URL cannot be used: {_first_line(error)}.",
+            "It looks like postgresql://user:password@host:5432/name.",
+        ) from error
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        raise StartError(
+            f"The database cannot be used ({where}: {_first_line(error)}).",
+            "Start it, or correct NOVAPULSE_DATABASE_URL; leave that empty to use SQLite in the data folder.",
+        ) from error
+
+
+async def prepare(settings: Settings) -> str | None:
+    """Do all of it; returns the set-up link while there is no user.
+
+    Raises:
+        StartError: something stands in the way.
+    """
+    from novapulse.launch.local import local_runtime
+    from novapulse.security.setup import first_run
+
+    keyring = load_checked_keyring(settings)
+    await check_valkey(settings)
+    await upgrade_database(settings)
+    async with local_runtime(settings) as rt:
+        await check_stored_secrets(rt.database, keyring)
+        return await first_run(rt)
+
+
+def _first_line(error: BaseException) -> str:
+    cause = getattr(error, "orig", None) or error
+    return (str(cause).strip().splitlines() or [type(cause).__name__])[0].rstrip(".")[:300]
+
+
+def _without_password(url: str) -> str:
+    scheme, found, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if found else url
+
+
+def main() -> int:
+    """Entry point."""
+    answer: dict[str, str | None]
+    try:
+        answer = {"setup_url": asyncio.run(prepare(load_settings()))}
+    except StartError as error:
+        answer = {"problem": error.problem, "remedy": error.remedy}
+    print(json.dumps(answer), flush=True)
+    return 1 if "problem" in answer else 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,66 @@
+"""The web process: compiled frontend, API and websocket from one port, in one process, without Node."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+from novapulse.launch.frontend import frontend_dir
+from novapulse.launch.preflight import check_port
+from novapulse.settings import Settings
+
+_BACKLOG = 1024
+_DRAIN_S = 3.0  # open websockets end only when they are told to; requests are done long before
+
+
+def load_app(settings: Settings) -> Any:
+    """Import the Reflex app for serving: nothing is compiled, nothing is looked for in the current folder."""
+    os.environ.update(
+        {
+            "REFLEX_ENV_MODE": "prod",
+            "__REFLEX_SKIP_COMPILE": "true",
+            "__REFLEX_MOUNT_FRONTEND_COMPILED_APP": "true",
+            "REFLEX_WEB_WORKDIR": str(frontend_dir()),
+            "REFLEX_TELEMETRY_ENABLED": "false",
+            "REFLEX_CHECK_LATEST_VERSION": "false",
+        }
+    )
+    from reflex_base.registry import RegistrationContext
+
+    from novapulse.launch.reflex_config import make_config
+
+    # Reflex would look for `rxconfig.py` in the current folder; an installed NovaPulse starts in any folder.
+    RegistrationContext.ensure_context()._set_config(make_config(settings))  # pyright: ignore[reportPrivateUsage]
+    from novapulse.novapulse import app
+
+    return app()
+
+
+async def run_web(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set.
+
+    Raises:
+        StartError: the port cannot be had.
+    """
+    from granian.constants import Interfaces
+    from granian.server.embed import Server
+
+    check_port(settings.host, settings.port)
+    server = Server(
+        load_app(settings),
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        backlog=_BACKLOG,
+        log_enabled=False,
+    )
+    serving = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not serving.done():
+        server.stop()
+        await asyncio.wait({serving}, timeout=_DRAIN_S)
+    stopping.cancel()
+    if serving.done():
+        serving.result()
