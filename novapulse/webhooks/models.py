@@ -188,15 +188,3 @@ class RoutingVersion(SQLModel, table=True):
 
     id: int = Field(default=1, primary_key=True)
     version: int = 0
-
-
-class IdempotentAnswer(SQLModel, table=True):
-    """The first answer to a POST with an `Idempotency-Key`, kept for 24 h."""
-
-    __tablename__ = "idempotent_answer"
-
-    key: str = Field(primary_key=True)  # SHA-256 of actor, route and key
-    fingerprint: str  # SHA-256 of the body
-    status: int | None = None  # None: the first call is still running
-    body: str | None = Field(default=None, sa_type=Text)  # encrypted: it may show a secret once
-    created_at: int = _ms(index=True)

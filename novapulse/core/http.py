@@ -1,0 +1,189 @@
+"""What every API call goes through: a request id, a limit on the body, strict JSON, idempotency keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import orjson
+import structlog
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from novapulse.core import idempotency
+from novapulse.core.errors import (
+    BadRequestError,
+    FieldError,
+    InvalidError,
+    ProblemError,
+    TooLargeError,
+)
+from novapulse.core.ids import new_id
+from novapulse.core.problems import MEDIA_TYPE, problem_body
+from novapulse.core.runtime import current
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_BIG_INTEGER = re.compile(rb"[0-9]{19}")
+_NUL = b"\\u0000"
+
+
+class RequestId:
+    """Gives every request an id, the caller's if it is sane, and logs under it. ASGI middleware."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _SANE_ID.fullmatch(given) else new_id("req")
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["x-request-id"] = request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            await self._app(scope, receive, send_with_id)
+
+
+class BodyLimit:
+    """Answers 413 as soon as a body is larger than allowed, without reading on. ASGI middleware."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdigit() and int(declared) > self._max:
+            await self._refuse(scope, send)
+            return
+        seen = 0
+        started = False
+
+        async def limited() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._max:
+                raise TooLargeError(self._detail)
+            return message
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, limited, watched)
+        except TooLargeError:
+            if started:
+                raise
+            await self._refuse(scope, send)
+
+    @property
+    def _detail(self) -> str:
+        return f"A body has at most {self._max} bytes."
+
+    async def _refuse(self, scope: Scope, send: Send) -> None:
+        error = TooLargeError(self._detail)
+        body = orjson.dumps(problem_body(error, scope["path"], scope.get("state", {}).get("request_id", "")))
+        headers = [(b"content-type", MEDIA_TYPE.encode()), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": error.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+class _JsonRequest(Request):
+    async def json(self) -> Any:
+        if not hasattr(self, "_json"):
+            self._json = parse_json(await self.body())
+        return self._json
+
+
+def parse_json(body: bytes) -> Any:
+    """Strict JSON (RFC 8259): no NaN, no lone surrogates; NUL characters are refused, big integers kept.
+
+    Raises:
+        BadRequestError: not JSON.
+        InvalidError: JSON that holds a NUL character, with its place.
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequestError(f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from None
+    if _NUL in body:
+        _refuse_nul(value, "")
+    if _BIG_INTEGER.search(body):
+        import json  # noqa: PLC0415 - slow, and hardly ever needed: orjson rounds integers beyond 64 bits
+
+        return json.loads(body)
+    return value
+
+
+def _refuse_nul(value: Any, pointer: str) -> None:
+    if isinstance(value, str):
+        if "\0" in value:
+            raise InvalidError([FieldError(pointer, "must not hold the character NUL (\\u0000)")])
+    elif isinstance(value, dict):
+        for key, item in value.items():  # pyright: ignore[reportUnknownVariableType]
+            _refuse_nul(key, pointer)
+            _refuse_nul(item, f"{pointer}/{str(key).replace('~', '~0').replace('/', '~1')}")  # pyright: ignore[reportUnknownArgumentType]
+    elif isinstance(value, list):
+        for index, item in enumerate(value):  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+            _refuse_nul(item, f"{pointer}/{index}")
+
+
+class ApiRoute(APIRoute):
+    """A route that parses strictly, and honours `Idempotency-Key` on POST."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler FastAPI calls."""
+        inner = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            request = _JsonRequest(request.scope, request.receive)
+            if request.method in ("POST", "PUT", "PATCH") and await request.body():
+                _require_json(request)
+            key = request.headers.get("idempotency-key")
+            if key is None or request.method != "POST":
+                return await inner(request)
+            return await _once(request, key, inner)
+
+        return handle
+
+
+def _require_json(request: Request) -> None:
+    given = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if given != "application/json" and not (given.startswith("application/") and given.endswith("+json")):
+        raise ProblemError("Send the body as 'Content-Type: application/json'.", 415, "Unsupported media type")
+
+
+async def _once(
+    request: Request, key: str, inner: Callable[[Request], Coroutine[Any, Any, Response]]
+) -> Response:
+    rt = current()
+    caller = request.headers.get("authorization") or request.headers.get("cookie") or ""
+    state = await idempotency.begin(rt, caller=caller, route=request.url.path, key=key, body=await request.body())
+    if isinstance(state, idempotency.Replayed):
+        headers = {"Idempotent-Replayed": "true"}
+        return Response(state.body, state.status, headers, "application/json")
+    try:
+        response = await inner(request)
+    except BaseException:
+        await idempotency.forget(rt, state)
+        raise
+    if 200 <= response.status_code < 300:
+        await idempotency.keep(rt, state, response.status_code, bytes(response.body))
+    else:
+        await idempotency.forget(rt, state)
+    return response
