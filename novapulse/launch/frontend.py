@@ -28,6 +28,7 @@ _CLIENT = Path("build") / "client"
 # What Reflex reads from its working folder while it serves.
 _SERVED = (_CLIENT, Path("backend"), Path("routes.json"))
 _USES_REFLEX = re.compile(rb"^\s*(import|from) reflex", re.MULTILINE)
+_SOURCE_SUFFIXES = {".py", ".js", ".jsx", ".css"}
 _BUILD_LIMIT_S = 900
 
 
@@ -73,11 +74,14 @@ def _sources(root: Path) -> Iterator[Path]:
     yield from (path for path in (root / "reflex.lock").glob("*.json"))
     yield root / "rxconfig.py"
     for path in (root / "novapulse").rglob("*"):
-        if (path.suffix in (".js", ".jsx", ".css") and "_frontend" not in path.parts) or (
-            path.suffix == ".py" and ("ui" in path.parts or _USES_REFLEX.search(path.read_bytes()))
-        ):
+        if "_frontend" not in path.parts and path.suffix in _SOURCE_SUFFIXES and _is_compiled(path):
             yield path
     yield root / "novapulse" / "launch" / "addresses.py"
+
+
+def _is_compiled(path: Path) -> bool:
+    """Code that has nothing to do with Reflex cannot change what is compiled, and changes most."""
+    return path.suffix != ".py" or "ui" in path.parts or _USES_REFLEX.search(path.read_bytes()) is not None
 
 
 def build_if_stale(root: Path, *, quiet: bool = False) -> bool:

@@ -21,8 +21,8 @@ from novapulse.launch.keycheck import check_stored_secrets, load_checked_keyring
 from novapulse.settings import Settings
 
 
-async def check_valkey(settings: Settings) -> None:
-    """Ask Valkey for a PONG.
+async def check_valkey(settings: Settings) -> str:
+    """Ask Valkey for its version; returns it in words.
 
     Raises:
         StartError: it cannot be reached, refuses us, or the URL is none.
@@ -35,7 +35,7 @@ async def check_valkey(settings: Settings) -> None:
         ) from error
     where = "the embedded one" if not settings.redis_url else _without_password(settings.redis_url)
     try:
-        await client.ping()
+        info: dict[str, str] = await client.info("server")  # pyright: ignore[reportGeneralTypeIssues]
     except AuthenticationError as error:
         raise StartError(
             f"Valkey refuses the password ({where}).", "Correct the user and password in NOVAPULSE_REDIS_URL."
@@ -47,6 +47,7 @@ async def check_valkey(settings: Settings) -> None:
         ) from error
     finally:
         await client.aclose()
+    return f"{info.get('valkey_version') or info.get('redis_version')} ({where})"
 
 
 async def upgrade_database(settings: Settings) -> None:

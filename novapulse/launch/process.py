@@ -22,14 +22,14 @@ def _libc() -> ctypes.CDLL:
 
 
 def _before_exec(parent: int) -> Callable[[], None]:
-    libc = _libc() if sys.platform == "linux" else None  # loaded before the fork, not after it
+    prctl = _libc().prctl if sys.platform == "linux" else None  # loaded before the fork, not after it
 
     def prepare() -> None:
         # A process group of its own: Ctrl-C in the terminal reaches the supervisor alone, which then stops the others
         # in order.
         os.setpgid(0, 0)
-        if libc is not None:
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if prctl is not None:
+            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != parent:  # it died between fork and prctl
                 os._exit(1)
 

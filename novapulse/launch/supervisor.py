@@ -31,7 +31,7 @@ _KILL_MARGIN_S = 2.0
 _VALKEY_STOP_S = 5.0
 
 
-class _StopRequested(Exception):
+class _StopRequestedError(Exception):
     pass
 
 
@@ -62,9 +62,9 @@ class Supervisor:
             self._wait_until_healthy()
             self._announce(setup_url)
             while True:
-                self._wait(_IDLE_TICK_S)
+                self._wait(_IDLE_TICK_S if all(child.running() for child in self._all()) else _TICK_S)
                 self._tend()
-        except _StopRequested:
+        except _StopRequestedError:
             say("stopping")
             return 0
         except StartError as error:
@@ -88,11 +88,11 @@ class Supervisor:
         """Sleep until a signal comes, `seconds` at most.
 
         Raises:
-            _StopRequested: the signal asks to stop.
+            _StopRequestedError: the signal asks to stop.
         """
         self._sleep(seconds)
         if self._stop_signals:
-            raise _StopRequested
+            raise _StopRequestedError
 
     def _sleep(self, seconds: float) -> None:
         readable, _, _ = select.select([self._wake_read], [], [], seconds)

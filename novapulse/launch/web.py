@@ -22,6 +22,9 @@ def load_app(settings: Settings) -> Any:
             "__REFLEX_SKIP_COMPILE": "true",
             "__REFLEX_MOUNT_FRONTEND_COMPILED_APP": "true",
             "REFLEX_WEB_WORKDIR": str(frontend_dir()),
+            # Reflex empties this folder at its start; state is in memory, so it stays empty.
+            "REFLEX_STATES_WORKDIR": str(settings.data_dir.resolve() / "reflex" / "states"),
+            "REFLEX_DIR": str(settings.data_dir.resolve() / "reflex"),
             "REFLEX_TELEMETRY_ENABLED": "false",
             "REFLEX_CHECK_LATEST_VERSION": "false",
         }

@@ -1,0 +1,213 @@
+"""The command line. Each command reads its arguments, calls the part that does the work, and prints the result."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import click
+import typer
+
+from novapulse.launch.configuration import load_settings
+from novapulse.launch.errors import StartError
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="novapulse",
+    help="Send webhooks, run background jobs, watch both live.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+db = typer.Typer(help="The database.", no_args_is_help=True)
+user = typer.Typer(help="People who may sign in.", no_args_is_help=True)
+apikey = typer.Typer(help="Keys for programs.", no_args_is_help=True)
+app.add_typer(db, name="db")
+app.add_typer(user, name="user")
+app.add_typer(apikey, name="apikey")
+
+
+def _run(work: Coroutine[object, object, T]) -> T:
+    return asyncio.run(work)
+
+
+@app.command()
+def up(
+    host: Annotated[str | None, typer.Option(help="Address to listen on (NOVAPULSE_HOST).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (NOVAPULSE_PORT).")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder for all data (NOVAPULSE_DATA_DIR).")] = None,
+) -> None:
+    """Start everything: web, worker, scheduler and, unless another is set, an embedded Valkey. Ctrl-C stops it."""
+    from novapulse.launch.up import up
+
+    for name, value in {"HOST": host, "PORT": port, "DATA_DIR": data_dir}.items():
+        if value is not None:
+            os.environ[f"NOVAPULSE_{name}"] = str(value)
+    up(load_settings())
+
+
+@app.command()
+def web() -> None:
+    """Serve pages, API and websocket."""
+    from novapulse.launch.child import run
+    from novapulse.launch.up import ensure_frontend
+
+    settings = load_settings()
+    ensure_frontend()
+    run("web", settings)
+
+
+@app.command()
+def worker(
+    queues: Annotated[
+        str, typer.Option(help="Queues to work on, separated by commas.")
+    ] = "email,webhook,workflow,report",
+) -> None:
+    """Work on queues: deliver webhooks and run the other jobs."""
+    from novapulse.launch.child import QUEUES, run
+
+    wanted = [name for name in queues.replace(",", " ").split() if name]
+    if unknown := sorted(set(wanted) - set(QUEUES)):
+        raise StartError(f"There is no queue {', '.join(unknown)}.", f"The queues are {', '.join(QUEUES)}.")
+    run("worker", load_settings(), wanted)
+
+
+@app.command()
+def scheduler() -> None:
+    """Hand out what is due. Any number may run, one of them works."""
+    from novapulse.launch.child import run
+
+    run("scheduler", load_settings())
+
+
+@db.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the database's tables up to date."""
+    from novapulse.launch.preflight import check_data_dir
+    from novapulse.launch.prepare import upgrade_database
+
+    settings = load_settings()
+    check_data_dir(settings.data_dir.resolve())
+    _run(upgrade_database(settings))
+    typer.echo("The database is up to date.", err=True)
+
+
+@user.command("create")
+def user_create(
+    email: Annotated[str, typer.Option(help="To sign in with.")],
+    role: Annotated[str, typer.Option(help="admin, operator or viewer.")] = "viewer",
+) -> None:
+    """Make a user. The password is asked for, or read from standard input when that is no terminal."""
+    from novapulse.launch import commands
+
+    password = (
+        typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        if sys.stdin.isatty()
+        else sys.stdin.readline().rstrip("\n")
+    )
+    typer.echo(_run(commands.create_user(load_settings(), email, role, password)))
+
+
+@apikey.command("create")
+def apikey_create(
+    name: Annotated[str, typer.Option(help="What the key is for.")],
+    scope: Annotated[list[str], typer.Option(help="A permission such as events:write; may be repeated.")],
+) -> None:
+    """Make an API key and print it, alone, on standard output. It is shown this once."""
+    from novapulse.launch import commands
+
+    scopes = [part for entry in scope for part in entry.replace(",", " ").split()]
+    typer.echo(_run(commands.create_api_key(load_settings(), name, scopes)))
+
+
+@app.command()
+def send(
+    type: Annotated[str, typer.Argument(help="The event's type, e.g. invoice.paid.")],  # noqa: A002 - its name
+    data: Annotated[str, typer.Option(help="The event's data as JSON; `-` reads standard input.")] = "{}",
+    tenant: Annotated[str | None, typer.Option(help="For the webhooks of this tenant only.")] = None,
+) -> None:
+    """Send an event, as `POST /api/v1/events` would; prints its id and the number of deliveries as JSON."""
+    from novapulse.launch import commands
+
+    text = sys.stdin.read() if data == "-" else data
+    typer.echo(_run(commands.send_event(load_settings(), type, text, tenant)))
+
+
+@app.command()
+def listen(
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 9000,
+    secret: Annotated[str, typer.Option(help="The webhook's secret (whsec_...); without it nothing is verified.")] = "",
+) -> None:
+    """Receive webhooks on this machine, verify and print them."""
+    from novapulse.tools.listen import listen
+
+    _run(listen(port=port, secret=secret))
+
+
+@app.command()
+def demo(remove: Annotated[bool, typer.Option("--remove", help="Remove everything the demo made.")] = False) -> None:
+    """Fill a running NovaPulse with realistic traffic to local receivers."""
+    from novapulse.launch import commands
+
+    _run(commands.demo(load_settings(), remove=remove))
+
+
+@app.command()
+def doctor() -> None:
+    """Check everything NovaPulse needs and say what is wrong."""
+    from novapulse.launch.doctor import examine
+
+    sound = True
+    for finding in _run(examine()):
+        sound = sound and finding.sound
+        typer.echo(f"{'ok     ' if finding.sound else 'problem'}  {finding.subject}: {finding.detail}")
+    raise typer.Exit(0 if sound else 1)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from novapulse.core.version import VERSION
+
+    typer.echo(VERSION)
+
+
+def main() -> None:
+    """Entry point: every failure is one line on standard error and an exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except StartError as error:
+        code = _fail(str(error), 1)
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = _fail("stopped", 130)
+    except Exception as error:
+        if os.environ.get("NOVAPULSE_LOG_LEVEL") == "debug":
+            raise
+        code = _fail(_explain(error), 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explain(error: Exception) -> str:
+    from novapulse.launch.failures import explain
+
+    return explain(error)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"novapulse: {message}", file=sys.stderr, flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()

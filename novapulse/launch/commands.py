@@ -1,0 +1,67 @@
+"""What the commands that work on a NovaPulse of this machine do. Who may read its data folder may do all of it."""
+
+from __future__ import annotations
+
+import json
+
+import orjson
+from pydantic import ValidationError
+
+from novapulse.core.actor import SYSTEM
+from novapulse.core.errors import BadRequestError, InvalidError
+from novapulse.launch.local import local_runtime
+from novapulse.settings import Settings
+
+
+async def create_user(settings: Settings, email: str, role: str, password: str) -> str:
+    """Make a user; returns its id."""
+    from novapulse.core.actor import Role
+    from novapulse.security.users import create_user as create
+
+    if role not in set(Role):
+        raise InvalidError.at("/role", f"must be one of {', '.join(Role)}")
+    async with local_runtime(settings) as rt:
+        view = await create(rt, SYSTEM, email=email, password=password, role=Role(role))
+        return view.id
+
+
+async def create_api_key(settings: Settings, name: str, scopes: list[str]) -> str:
+    """Make an API key; returns the key itself."""
+    from novapulse.security.api_keys import create_api_key as create
+
+    async with local_runtime(settings) as rt:
+        _, key = await create(rt, SYSTEM, name, scopes)
+        return key
+
+
+async def send_event(settings: Settings, type_: str, data: str, tenant: str | None) -> str:
+    """Take in one event; returns what the API would answer, as JSON.
+
+    Raises:
+        BadRequestError: the data is no JSON.
+        InvalidError: the event cannot be accepted.
+    """
+    from novapulse.webhooks.ingest import accept
+    from novapulse.webhooks.schemas import EventIn
+
+    try:
+        event = EventIn.model_validate({"type": type_, "data": orjson.loads(data), "tenant": tenant})
+    except orjson.JSONDecodeError as error:
+        raise BadRequestError(f"--data is no JSON: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise InvalidError.at("/" + "/".join(map(str, first["loc"])), first["msg"]) from error
+    async with local_runtime(settings) as rt:
+        accepted = await accept(rt, SYSTEM, event)
+        return json.dumps(accepted.model_dump(mode="json"))
+
+
+async def demo(settings: Settings, *, remove: bool) -> None:
+    """Run the demo until Ctrl-C, or remove what it made."""
+    from novapulse.tools import demo as tool
+
+    async with local_runtime(settings) as rt:
+        if remove:
+            await tool.remove(rt)
+        else:
+            await tool.run(rt)

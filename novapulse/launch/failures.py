@@ -1,0 +1,26 @@
+"""What to print for an exception that reached the command line."""
+
+from __future__ import annotations
+
+from novapulse.core.errors import ProblemError
+
+_TABLES_MISSING = ("no such table", "does not exist")
+
+
+def explain(error: Exception) -> str:
+    """One line that says what happened and, where it is known, what to do."""
+    from redis.exceptions import RedisError
+    from sqlalchemy.exc import DBAPIError
+
+    if isinstance(error, ProblemError):
+        return error.detail
+    first = (str(getattr(error, "orig", None) or error).strip().splitlines() or [""])[0]
+    if isinstance(error, DBAPIError):
+        if any(words in first for words in _TABLES_MISSING):
+            return "The database has not been set up. Run `novapulse db upgrade`, or `novapulse up` once."
+        return f"The database cannot be used ({first}). `novapulse doctor` says more."
+    if isinstance(error, RedisError):
+        return f"Valkey cannot be reached ({first}). Is NovaPulse running? `novapulse doctor` says more."
+    if isinstance(error, OSError):
+        return f"{error.strerror or first}{f': {error.filename}' if error.filename else ''}"
+    return f"{type(error).__name__}: {first} (NOVAPULSE_LOG_LEVEL=debug shows where)"
