@@ -372,6 +372,6 @@ class OverviewView(BaseModel):
     series: list[Point]
     has_webhook: bool
     has_delivery: bool
-    has_api_key: bool
+
 
 

@@ -1,0 +1,190 @@
+"""Users: making, changing, listing them, and telling a right password from a wrong one."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Table, func, select, update
+from sqlalchemy.exc import IntegrityError
+
+from novapulse.core.actor import ROLE_PERMISSIONS, Actor, Permission, Role
+from novapulse.core.clock import now_ms, rfc3339
+from novapulse.core.errors import ConflictError, InvalidError, LimitedError, NotFoundError, UnauthorizedError
+from novapulse.core.ids import new_id
+from novapulse.core.pagination import Page, decode_cursor, page_of
+from novapulse.core.runtime import Runtime
+from novapulse.security import sessions
+from novapulse.security.models import User
+from novapulse.security.passwords import check_password, hash_password, verify_password
+
+_USER: Table = User.__table__  # pyright: ignore[reportAttributeAccessIssue]
+_EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,190}")
+_FREE_FAILURES = 5
+_WAIT_MAX_S = 900
+WRONG = "The e-mail or the password is wrong."
+
+
+class UserView(BaseModel):
+    """A user as others may see it."""
+
+    id: str
+    email: str
+    role: Role
+    active: bool
+    created_at: str
+    last_sign_in_at: str | None
+
+
+class UserPatch(BaseModel):
+    """Changes to a user; what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"role": "operator"}]})
+
+    role: Literal["admin", "operator", "viewer"] | None = None
+    active: bool | None = None
+
+
+def normalise_email(email: str) -> str:
+    """The form under which an address is stored and looked up.
+
+    Raises:
+        InvalidError: not an address.
+    """
+    plain = unicodedata.normalize("NFKC", email).strip().lower()
+    if not _EMAIL.fullmatch(plain):
+        raise InvalidError.at("/email", "must be an e-mail address")
+    return plain
+
+
+async def create_user(rt: Runtime, actor: Actor, *, email: str, password: str, role: Role) -> UserView:
+    """Make a user.
+
+    Raises:
+        InvalidError: not an address, or a password that is too weak.
+        ConflictError: the address has a user already.
+    """
+    actor.require(Permission.USERS_WRITE)
+    address = normalise_email(email)
+    try:
+        check_password(password)
+    except ValueError as error:
+        raise InvalidError.at("/password", str(error)) from None
+    row = User(
+        id=new_id("usr"),
+        email=address,
+        role=role.value,
+        password_hash=await hash_password(password),
+        created_at=now_ms(),
+    )
+    try:
+        async with rt.database.write() as session:
+            session.add(row)
+    except IntegrityError:
+        raise ConflictError("There is a user with this e-mail already.") from None
+    return user_view(row)
+
+
+async def list_users(rt: Runtime, actor: Actor, *, limit: int = 50, cursor: str | None = None) -> Page[UserView]:
+    """Users, newest first."""
+    actor.require(Permission.USERS_WRITE)
+    conditions = [] if cursor is None else [_USER.c.id < decode_cursor(cursor, "usr_")]
+    async with rt.database.read() as session:
+        rows = (await session.execute(select(_USER).where(*conditions).order_by(_USER.c.id.desc()).limit(limit + 1))).all()
+    return page_of(rows, limit, user_view, lambda row: row.id)
+
+
+async def update_user(rt: Runtime, actor: Actor, user_id: str, patch: UserPatch) -> UserView:
+    """Change a role, or let somebody in or out. Takes effect at once: their sessions end.
+
+    Raises:
+        NotFoundError: no such user.
+        ConflictError: the last active admin would be gone.
+    """
+    actor.require(Permission.USERS_WRITE)
+    async with rt.database.write() as session:
+        row = await session.get(User, user_id)
+        if row is None:
+            raise NotFoundError("user", user_id)
+        if patch.role is not None:
+            row.role = patch.role
+        if patch.active is not None:
+            row.active = patch.active
+        session.add(row)
+        await session.flush()
+        admins = select(func.count()).where(_USER.c.role == Role.ADMIN.value, _USER.c.active.is_(True))
+        if (await session.execute(admins)).scalar_one() == 0:
+            raise ConflictError("This is the last active admin; make another one first.")
+    await sessions.revoke_all(rt, user_id)
+    return user_view(row)
+
+
+async def count_users(rt: Runtime) -> int:
+    """How many users there are."""
+    async with rt.database.read() as session:
+        return (await session.execute(select(func.count()).select_from(_USER))).scalar_one()
+
+
+async def authenticate(rt: Runtime, email: str, password: str) -> User:
+    """The user with this e-mail and password. Wrong e-mail and wrong password look and take the same.
+
+    Failures are counted per account in the database; beyond five, each further one doubles a wait.
+
+    Raises:
+        UnauthorizedError: one of the two is wrong, or the user may not sign in.
+        LimitedError: too many wrong passwords; the right one is not tried either.
+    """
+    try:
+        address = normalise_email(email)
+    except InvalidError:
+        address = ""
+    now = now_ms()
+    async with rt.database.read() as session:
+        user = (await session.execute(select(User).where(_USER.c.email == address))).scalar_one_or_none()
+    locked = user is not None and user.locked_until > now
+    right = await verify_password(None if user is None or locked else user.password_hash, password)
+    if user is not None and locked:
+        wait_s = (user.locked_until - now) // 1000 + 1
+        raise LimitedError("Too many wrong passwords for this account; wait before the next try.", wait_s)
+    if user is None or not right:
+        if user is not None:
+            await _count_failure(rt, user.id, now)
+        raise UnauthorizedError(WRONG)
+    if not user.active:
+        raise UnauthorizedError(WRONG)
+    async with rt.database.write() as session:
+        await session.execute(
+            update(_USER).where(_USER.c.id == user.id).values(failures=0, locked_until=0, last_sign_in_at=now)
+        )
+    return user
+
+
+async def _count_failure(rt: Runtime, user_id: str, now: int) -> None:
+    async with rt.database.write() as session:
+        counted = await session.execute(
+            update(_USER).where(_USER.c.id == user_id).values(failures=_USER.c.failures + 1).returning(_USER.c.failures)
+        )
+        beyond = counted.scalar_one() - _FREE_FAILURES
+        if beyond >= 0:
+            wait_s = min(_WAIT_MAX_S, 2**min(beyond, 20))
+            await session.execute(update(_USER).where(_USER.c.id == user_id).values(locked_until=now + wait_s * 1000))
+
+
+def actor_of(user: User) -> Actor:
+    """What a user may do."""
+    return Actor("user", user.id, user.email, ROLE_PERMISSIONS[Role(user.role)])
+
+
+def user_view(row: Any) -> UserView:
+    """A user as the API shows it."""
+    return UserView(
+        id=row.id,
+        email=row.email,
+        role=Role(row.role),
+        active=row.active,
+        created_at=rfc3339(row.created_at),
+        last_sign_in_at=None if row.last_sign_in_at is None else rfc3339(row.last_sign_in_at),
+    )
+

@@ -1,0 +1,192 @@
+"""Deliveries: looking at them, sending one again, calling one off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis.exceptions import RedisError
+from sqlalchemy import Table, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from novapulse.core.actor import Actor, Permission
+from novapulse.core.clock import now_ms, rfc3339
+from novapulse.core.errors import ConflictError, NotFoundError
+from novapulse.core.ids import floor_id
+from novapulse.core.pagination import Page, decode_cursor, page_of
+from novapulse.core.runtime import Runtime
+from novapulse.webhooks.engine.claim import release_next
+from novapulse.webhooks.ingest import enqueue_deliveries
+from novapulse.webhooks.models import Attempt, Delivery, DeliveryStatus, Event, Webhook
+from novapulse.webhooks.schemas import AttemptView, DeliveryDetail, DeliveryView
+
+_DELIVERY: Table = Delivery.__table__  # pyright: ignore[reportAttributeAccessIssue]
+_ATTEMPT: Table = Attempt.__table__  # pyright: ignore[reportAttributeAccessIssue]
+
+
+async def list_deliveries(
+    rt: Runtime,
+    actor: Actor,
+    *,
+    webhook_id: str | None = None,
+    event_id: str | None = None,
+    status: str | None = None,
+    event_type: str | None = None,
+    since: int | None = None,
+    until: int | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[DeliveryView]:
+    """Deliveries, newest first; `since` and `until` bound when they were made, in ms."""
+    actor.require(Permission.DELIVERIES_READ)
+    d = _DELIVERY.c
+    conditions: list[Any] = []
+    for column, value in (
+        (d.webhook_id, webhook_id),
+        (d.event_id, event_id),
+        (d.status, status),
+        (d.event_type, event_type),
+        (d.tenant, actor.tenant),
+    ):
+        if value is not None:
+            conditions.append(column == value)
+    # Ids sort by time of creation: a span of time is a span of keys.
+    if since is not None:
+        conditions.append(d.id >= floor_id("dlv", since))
+    if until is not None:
+        conditions.append(d.id < floor_id("dlv", until))
+    if cursor is not None:
+        conditions.append(d.id < decode_cursor(cursor, "dlv_"))
+    async with rt.database.read() as session:
+        rows = (await session.execute(select(_DELIVERY).where(*conditions).order_by(d.id.desc()).limit(limit + 1))).all()
+    return page_of(rows, limit, delivery_view, lambda row: row.id)
+
+
+async def get_delivery(rt: Runtime, actor: Actor, delivery_id: str) -> DeliveryDetail:
+    """One delivery with every attempt and the body that is sent.
+
+    Raises:
+        NotFoundError: none of this id that the actor may see.
+    """
+    actor.require(Permission.DELIVERIES_READ)
+    async with rt.database.read() as session:
+        delivery = await _find(session, actor, delivery_id)
+        event = await session.get_one(Event, delivery.event_id)
+        webhook = await session.get_one(Webhook, delivery.webhook_id)
+        attempts = await session.execute(
+            select(_ATTEMPT).where(_ATTEMPT.c.delivery_id == delivery_id).order_by(_ATTEMPT.c.number)
+        )
+        return DeliveryDetail(
+            **delivery_view(delivery).model_dump(),
+            body=event.body,
+            webhook_url=webhook.url,
+            attempts=[_attempt_view(row) for row in attempts],
+        )
+
+
+async def retry_delivery(rt: Runtime, actor: Actor, delivery_id: str) -> DeliveryView:
+    """Send now, once more, whatever came before.
+
+    Raises:
+        NotFoundError: none of this id that the actor may see.
+        ConflictError: it is being sent right now, or has not been tried yet.
+    """
+    actor.require(Permission.DELIVERIES_WRITE)
+    now = now_ms()
+    async with rt.database.write() as session:
+        delivery = await _find(session, actor, delivery_id, lock=True)
+        if delivery.status == DeliveryStatus.SENDING:
+            raise ConflictError("This delivery is being sent right now.")
+        if delivery.status == DeliveryStatus.PENDING:
+            raise ConflictError("This delivery has not been tried yet; it will be as soon as its turn comes.")
+        # One that still has attempts of its schedule keeps them; one that ended gets this one only.
+        delivery.manual = delivery.status != DeliveryStatus.RETRYING
+        delivery.status = DeliveryStatus.RETRYING
+        delivery.next_attempt_at = now
+        delivery.enqueued_at = now
+        delivery.finished_at = None
+        delivery.reason = f"Asked for by {actor.name}."
+        session.add(delivery)
+    try:
+        await enqueue_deliveries(rt, [delivery_id])
+    except (RedisError, OSError):
+        pass  # the scheduler finds it in the database
+    return delivery_view(delivery)
+
+
+async def cancel_delivery(rt: Runtime, actor: Actor, delivery_id: str) -> DeliveryView:
+    """Make no further attempt.
+
+    Raises:
+        NotFoundError: none of this id that the actor may see.
+        ConflictError: it has ended already, or is being sent right now.
+    """
+    actor.require(Permission.DELIVERIES_WRITE)
+    now = now_ms()
+    async with rt.database.write() as session:
+        delivery = await _find(session, actor, delivery_id, lock=True)
+        if delivery.status == DeliveryStatus.SENDING:
+            raise ConflictError("This delivery is being sent right now; cancel it if the attempt fails.")
+        if delivery.status not in (DeliveryStatus.PENDING, DeliveryStatus.RETRYING):
+            raise ConflictError(f"This delivery has ended: it is {delivery.status}.")
+        delivery.status = DeliveryStatus.CANCELLED
+        delivery.next_attempt_at = None
+        delivery.finished_at = now
+        delivery.reason = f"Cancelled by {actor.name}."
+        session.add(delivery)
+        await session.flush()
+        webhook = await session.get_one(Webhook, delivery.webhook_id)
+        if webhook.ordered:
+            await release_next(session, webhook.id, now=now)
+    return delivery_view(delivery)
+
+
+async def _find(session: AsyncSession, actor: Actor, delivery_id: str, *, lock: bool = False) -> Delivery:
+    # Locked before a change, so that a worker's claim and a person's act do not cross.
+    delivery = await session.get(Delivery, delivery_id, with_for_update=lock)
+    if delivery is None or actor.tenant not in (None, delivery.tenant):
+        raise NotFoundError("delivery", delivery_id)
+    return delivery
+
+
+def _time(ms: int | None) -> str | None:
+    return None if ms is None else rfc3339(ms)
+
+
+def delivery_view(row: Any) -> DeliveryView:
+    """A row of the table as the API shows it."""
+    return DeliveryView(
+        id=row.id,
+        event_id=row.event_id,
+        webhook_id=row.webhook_id,
+        event_type=row.event_type,
+        tenant=row.tenant,
+        status=row.status,
+        attempt_count=row.attempts,
+        next_attempt_at=_time(row.next_attempt_at),
+        next_attempt_reason=row.reason,
+        last_status_code=row.last_status_code,
+        last_error=row.last_error,
+        created_at=rfc3339(row.created_at),
+        finished_at=_time(row.finished_at),
+    )
+
+
+def _attempt_view(row: Any) -> AttemptView:
+    return AttemptView(
+        id=row.id,
+        delivery_id=row.delivery_id,
+        number=row.number,
+        ok=row.ok,
+        started_at=rfc3339(row.started_at),
+        duration_ms=round(row.duration_ms, 2),
+        timings=row.timings or {},
+        status_code=row.status_code,
+        error=row.error,
+        error_detail=row.error_detail,
+        request_headers=row.request_headers or {},
+        response_headers=row.response_headers or {},
+        response_body=row.response_body,
+        response_truncated=row.response_truncated,
+        remote_address=row.remote_address,
+        worker=row.worker,
+    )
