@@ -47,6 +47,9 @@ async def _stores(settings: Settings) -> AsyncGenerator[Finding]:
     from novapulse.launch.prepare import check_database, check_valkey
 
     data_dir = settings.data_dir.resolve()
+    if not data_dir.exists():
+        yield Finding("data folder", True, f"{data_dir} does not exist yet; `novapulse up` makes it")
+        return
 
     async def folder() -> str:
         check_data_dir(data_dir)
@@ -64,17 +67,11 @@ async def _stores(settings: Settings) -> AsyncGenerator[Finding]:
             await database.close()
         return "opens the existing data"
 
-    async def database() -> str:
-        return await check_database(settings)
-
-    async def valkey() -> str:
-        return await check_valkey(settings)
-
     checks: dict[str, Callable[[], Awaitable[str]]] = {
         "data folder": folder,
-        "database": database,
+        "database": lambda: check_database(settings),
         "key": key,
-        "Valkey": valkey,
+        "Valkey": lambda: check_valkey(settings),
     }
     for subject, check in checks.items():
         try:

@@ -10,10 +10,14 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
+from asyncpg import PostgresError
 from redis.exceptions import AuthenticationError, RedisError
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from novapulse.core.database import Database
 from novapulse.core.runtime import connect_valkey
 from novapulse.launch.configuration import load_settings
 from novapulse.launch.errors import StartError
@@ -43,7 +47,9 @@ async def check_valkey(settings: Settings) -> str:
     except (RedisError, OSError) as error:
         raise StartError(
             f"Valkey cannot be reached ({where}: {_first_line(error)}).",
-            "Start it, or correct NOVAPULSE_REDIS_URL; leave that empty to use the embedded Valkey.",
+            "Start it, or correct NOVAPULSE_REDIS_URL; leave that empty to use the embedded Valkey."
+            if settings.redis_url
+            else "It runs while `novapulse up` does; to use a server of your own set NOVAPULSE_REDIS_URL.",
         ) from error
     finally:
         await client.aclose()
@@ -58,19 +64,47 @@ async def upgrade_database(settings: Settings) -> None:
     """
     from novapulse.core.migrations import upgrade
 
-    where = _without_password(settings.database_url) if settings.database_url else str(settings.data_dir)
+    async with _open_database(settings) as database:
+        await upgrade(database)
+
+
+async def check_database(settings: Settings) -> str:
+    """Connect, and see whether the tables are up to date; returns what was found in words.
+
+    Raises:
+        StartError: it cannot be reached, or is behind.
+    """
+    from novapulse.core.migrations import pending
+
+    async with _open_database(settings) as database:
+        if await pending(database):
+            raise StartError("The database is behind this version.", "Run `novapulse db upgrade`.")
+    return f"up to date ({_database_place(settings)})"
+
+
+@asynccontextmanager
+async def _open_database(settings: Settings) -> AsyncGenerator[Database]:
+    """The database, with every way it can fail to be there turned into a `StartError`."""
     try:
-        await asyncio.to_thread(upgrade, settings.database)
-    except (ArgumentError, NoSuchModuleError) as error:
+        database = Database(settings.database)
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise StartError(
             f"NOVAPULSE_DATABASE_URL cannot be used: {_first_line(error)}.",
             "It looks like postgresql://user:password@host:5432/name.",
         ) from error
-    except (SQLAlchemyError, OSError, TimeoutError) as error:
+    try:
+        yield database
+    except (SQLAlchemyError, OSError, TimeoutError, PostgresError) as error:
         raise StartError(
-            f"The database cannot be used ({where}: {_first_line(error)}).",
+            f"The database cannot be used ({_database_place(settings)}: {_first_line(error)}).",
             "Start it, or correct NOVAPULSE_DATABASE_URL; leave that empty to use SQLite in the data folder.",
         ) from error
+    finally:
+        await database.close()
+
+
+def _database_place(settings: Settings) -> str:
+    return _without_password(settings.database_url) if settings.database_url else "SQLite in the data folder"
 
 
 async def prepare(settings: Settings) -> str | None:
