@@ -18,6 +18,7 @@ from redis.exceptions import AuthenticationError, RedisError
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from novapulse.core.database import Database
+from novapulse.core.errors import ProblemError
 from novapulse.core.runtime import connect_valkey
 from novapulse.launch.configuration import load_settings
 from novapulse.launch.errors import StartError
@@ -121,7 +122,13 @@ async def prepare(settings: Settings) -> str | None:
     await upgrade_database(settings)
     async with local_runtime(settings) as rt:
         await check_stored_secrets(rt.database, keyring)
-        return await first_run(rt)
+        try:
+            return await first_run(rt)
+        except ProblemError as error:
+            raise StartError(
+                f"The first admin cannot be made: {error.detail}.",
+                "Correct NOVAPULSE_ADMIN_EMAIL and NOVAPULSE_ADMIN_PASSWORD, or leave both empty for a set-up link.",
+            ) from error
 
 
 def _first_line(error: BaseException) -> str:
