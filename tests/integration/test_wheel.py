@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -60,7 +59,7 @@ def test_it_starts_without_node_and_without_the_source(wheel: Path, tmp_path: Pa
         with instance.client() as client:
             assert client.get("/api/v1/health").status_code == 200
         assert not (environment / "bin" / "node").exists()
-        assert os.listdir(folder) == ["data"]
+        assert [path.name for path in folder.iterdir()] == ["data"]
         assert instance.run("version").stdout.strip()
         assert instance.stop() < 10
     finally:

@@ -29,7 +29,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "name",
     [
-        "rxconfig.py", "assets/logo.svg", "reflex.lock/package.json", "novapulse/webhooks/page.py",
+        "rxconfig.py", "assets/logo.svg", "novapulse/webhooks/page.py",
         "novapulse/ui/tokens.py", "novapulse/live/hook.js", "novapulse/launch/addresses.py",
     ],
 )  # fmt: skip
@@ -37,6 +37,12 @@ def test_what_is_compiled_counts(root: Path, name: str) -> None:
     before = frontend.source_hash(root)
     (root / name).write_text((root / name).read_text() + "\n# changed")
     assert frontend.source_hash(root) != before
+
+
+def test_locked_packages_count(root: Path) -> None:
+    before = frontend.packages_hash(root)
+    (root / "reflex.lock/package.json").write_text('{"dependencies": {}}')
+    assert frontend.packages_hash(root) != before
 
 
 def test_a_new_file_counts(root: Path) -> None:
