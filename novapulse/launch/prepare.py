@@ -22,6 +22,7 @@ from novapulse.core.errors import ProblemError
 from novapulse.core.runtime import connect_valkey
 from novapulse.launch.configuration import load_settings
 from novapulse.launch.errors import StartError
+from novapulse.launch.failures import explain
 from novapulse.launch.keycheck import check_stored_secrets, load_checked_keyring
 from novapulse.settings import Settings
 
@@ -148,6 +149,10 @@ def main() -> int:
         answer = {"setup_url": asyncio.run(prepare(load_settings()))}
     except StartError as error:
         answer = {"problem": error.problem, "remedy": error.remedy}
+    except Exception as error:
+        if os.environ.get("NOVAPULSE_LOG_LEVEL") == "debug":
+            raise
+        answer = {"problem": f"NovaPulse cannot be prepared. {explain(error)}", "remedy": ""}
     print(json.dumps(answer), flush=True)
     return 1 if "problem" in answer else 0
 
