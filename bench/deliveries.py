@@ -41,7 +41,9 @@ def main() -> None:
             ratios.append(ours["per_s"] / theirs["per_s"])
             print(f"round {number}")
             print(f"  NovaPulse   {ours['per_s']:8.0f} deliveries/s  {ours['cpu_us']:5.0f} us CPU of the worker each")
-            print(f"  BullMQ      {theirs['per_s']:8.0f} deliveries/s  {theirs['cpu_us']:5.0f} us CPU of the worker each")
+            print(
+                f"  BullMQ      {theirs['per_s']:8.0f} deliveries/s  {theirs['cpu_us']:5.0f} us CPU of the worker each"
+            )
             print(f"  ratio       {ratios[-1]:8.2f}  (above 1: NovaPulse is faster)", flush=True)
     print(f"median ratio of {len(ratios)} rounds: {statistics.median(ratios):.2f}")
 

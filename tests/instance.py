@@ -61,6 +61,7 @@ class Instance:
     def launch(self) -> None:
         """Start it, without waiting."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.lines = []
         self._process = subprocess.Popen(
             [*self.command, "up"],
             cwd=self.folder,

@@ -34,7 +34,13 @@ class Role(StrEnum):
 
 
 _VIEWER = frozenset(
-    {Permission.WEBHOOKS_READ, Permission.EVENTS_READ, Permission.DELIVERIES_READ, Permission.JOBS_READ, Permission.METRICS}
+    {
+        Permission.WEBHOOKS_READ,
+        Permission.EVENTS_READ,
+        Permission.DELIVERIES_READ,
+        Permission.JOBS_READ,
+        Permission.METRICS,
+    }
 )
 _OPERATOR = _VIEWER | {
     Permission.WEBHOOKS_WRITE,

@@ -61,7 +61,9 @@ class InvalidError(ProblemError):
     """The body is JSON but says something that cannot be accepted."""
 
     def __init__(self, errors: list[FieldError]) -> None:
-        super().__init__("; ".join(f"{e.pointer or '/'}: {e.detail}" for e in errors[:5]), 422, "Invalid input", {}, errors)
+        super().__init__(
+            "; ".join(f"{e.pointer or '/'}: {e.detail}" for e in errors[:5]), 422, "Invalid input", {}, errors
+        )
 
     @classmethod
     def at(cls, pointer: str, detail: str) -> InvalidError:

@@ -120,7 +120,9 @@ def parse_json(body: bytes) -> Any:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise BadRequestError(f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from None
+        raise BadRequestError(
+            f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        ) from None
     if _NUL in body:
         _refuse_nul(value, "")
     if _BIG_INTEGER.search(body):
@@ -168,9 +170,7 @@ def _require_json(request: Request) -> None:
         raise ProblemError("Send the body as 'Content-Type: application/json'.", 415, "Unsupported media type")
 
 
-async def _once(
-    request: Request, key: str, inner: Callable[[Request], Coroutine[Any, Any, Response]]
-) -> Response:
+async def _once(request: Request, key: str, inner: Callable[[Request], Coroutine[Any, Any, Response]]) -> Response:
     rt = current()
     caller = request.headers.get("authorization") or request.headers.get("cookie") or ""
     state = await idempotency.begin(rt, caller=caller, route=request.url.path, key=key, body=await request.body())

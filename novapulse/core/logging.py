@@ -13,7 +13,9 @@ import structlog
 from novapulse.settings import Settings
 
 _SECRET_KEYS = re.compile(r"(?i)password|secret|token|authorization|cookie|api_?key")
-_SECRET_VALUES = re.compile(r"np_live_[A-Za-z0-9_-]+|whsec_[A-Za-z0-9+/=]+|(?i:bearer)\s+\S+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
+_SECRET_VALUES = re.compile(
+    r"np_live_[A-Za-z0-9_-]+|whsec_[A-Za-z0-9+/=]+|(?i:bearer)\s+\S+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
+)
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -97,5 +97,3 @@ def from_validation(errors: Any) -> InvalidError:
         message = str(error.get("msg", "invalid")).removeprefix("Value error, ")
         found.append(FieldError(pointer, message))
     return InvalidError(found)
-
-

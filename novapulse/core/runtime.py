@@ -75,7 +75,9 @@ def open_runtime(settings: Settings, enqueue: Enqueue) -> Runtime:
 
 def connect_valkey(url: str) -> Redis:
     """A client that notices a dead connection and gives up after seconds, not minutes."""
-    return Redis.from_url(url, decode_responses=True, socket_timeout=10, socket_connect_timeout=3, health_check_interval=15)
+    return Redis.from_url(
+        url, decode_responses=True, socket_timeout=10, socket_connect_timeout=3, health_check_interval=15
+    )
 
 
 def current() -> Runtime:

@@ -11,35 +11,37 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from novapulse.launch.configuration import load_settings
 from novapulse.launch.errors import StartError
-from novapulse.launch.process import exit_with_parent
+from novapulse.launch.process import exit_with_parent, wait_for_go
 from novapulse.settings import Settings
 
 QUEUES = ("email", "webhook", "workflow", "report")
 
-Main = Callable[[Settings, asyncio.Event], Awaitable[None]]
+Main = Callable[[asyncio.Event], Awaitable[None]]
 
 
-def main_of(role: str, queues: Sequence[str] = QUEUES) -> Main:
-    """What a process of this role runs. Each imports its own part only."""
+def main_of(role: str, settings: Settings, queues: Sequence[str] = QUEUES) -> Main:
+    """Import what a process of this role runs, and nothing else; returns how to run it."""
     if role == "web":
-        from novapulse.launch.web import run_web
+        from novapulse.launch.web import load_app, serve
 
-        return run_web
+        app = load_app(settings)
+        return lambda stop: serve(app, settings, stop)
     if role == "worker":
         from worker.runner import run_worker
 
-        return lambda settings, stop: run_worker(settings, list(queues), stop)
+        return lambda stop: run_worker(settings, list(queues), stop)
     if role == "scheduler":
         from worker.scheduler import run_scheduler
 
-        return run_scheduler
+        return lambda stop: run_scheduler(settings, stop)
     raise ValueError(f"unknown role {role!r}")
 
 
 def run(role: str, settings: Settings, queues: Sequence[str] = QUEUES) -> int:
     """Run one role until SIGTERM or SIGINT; a second signal ends the process at once. Returns the exit code."""
     exit_with_parent()
-    main = main_of(role, queues)
+    main = main_of(role, settings, queues)
+    wait_for_go()
 
     async def until_signalled() -> None:
         loop = asyncio.get_running_loop()
@@ -52,7 +54,7 @@ def run(role: str, settings: Settings, queues: Sequence[str] = QUEUES) -> int:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, on_signal)
-        await main(settings, stop)
+        await main(stop)
 
     with contextlib.suppress(KeyboardInterrupt):
         _runner()(until_signalled())

@@ -58,6 +58,42 @@ def spawn(
     )
 
 
+class Gate:
+    """Holds children back after their imports until the stores are prepared, so that both take place at once."""
+
+    VARIABLE = "NOVAPULSE_GATE_FD"
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        self._waiting = 0
+        self.is_open = False
+
+    def spawn(self, command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """Start a child that calls `wait_for_go`."""
+        if self.is_open:
+            return spawn(command, env=env)
+        self._waiting += 1
+        return spawn(command, env={**env, self.VARIABLE: str(self._read)}, pass_fds=(self._read,))
+
+    def open(self) -> None:
+        """Let all go that wait, and all that come."""
+        self.is_open = True
+        os.write(self._write, b"." * self._waiting)
+        os.close(self._write)
+        os.close(self._read)
+
+
+def wait_for_go() -> None:
+    """Return when the supervisor has prepared everything; end the process if it never will."""
+    handle = os.environ.pop(Gate.VARIABLE, None)
+    if handle is None:
+        return
+    go = os.read(int(handle), 1)
+    os.close(int(handle))
+    if not go:
+        os._exit(1)
+
+
 def exit_with_parent() -> None:
     """Where the kernel has no parent-death signal (macOS), watch for it in a thread."""
     if sys.platform == "linux" or "NOVAPULSE_SUPERVISED" not in os.environ:

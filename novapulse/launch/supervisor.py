@@ -20,7 +20,7 @@ from novapulse.launch.children import Child
 from novapulse.launch.errors import StartError
 from novapulse.launch.health import is_healthy
 from novapulse.launch.plan import Plan
-from novapulse.launch.process import spawn
+from novapulse.launch.process import Gate, spawn
 
 _VALKEY_READY_S = 60.0  # loading a large append-only file takes its time
 _HEALTHY_S = 60.0
@@ -49,6 +49,7 @@ class Supervisor:
         }
         self._valkey: Child | None = None
         self._children: list[Child] = []
+        self._gate = Gate()
         self._stop_signals = 0
         self._wake_read, self._wake_write = os.pipe()
 
@@ -57,8 +58,9 @@ class Supervisor:
         self._listen_for_signals()
         try:
             self._start_valkey()
-            setup_url = self._prepare()
             self._start_children()
+            setup_url = self._prepare()
+            self._gate.open()
             self._wait_until_healthy()
             self._announce(setup_url)
             while True:
@@ -142,8 +144,9 @@ class Supervisor:
         return result.get("setup_url")
 
     def _start_children(self) -> None:
+        """Start them; they import their code, which takes longest, and wait until the stores are prepared."""
         for name in ("web", "worker", "scheduler"):
-            child = Child(name, lambda name=name: spawn(_python("child", name), env=self._environment))
+            child = Child(name, lambda name=name: self._gate.spawn(_python("child", name), self._environment))
             self._children.append(child)
             child.start()
 

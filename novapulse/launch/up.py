@@ -6,7 +6,7 @@ import os
 import sys
 from typing import NoReturn
 
-from novapulse.launch import frontend
+from novapulse.launch import bytecode, frontend
 from novapulse.launch.configuration import unknown_settings
 from novapulse.launch.errors import StartError
 from novapulse.launch.plan import Plan
@@ -39,7 +39,8 @@ def up(settings: Settings) -> NoReturn:
     os.set_inheritable(lock, True)
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "novapulse.launch.supervisor", plan.to_json()])  # noqa: S606
+    command = [sys.executable, "-P", "-m", "novapulse.launch.supervisor", plan.to_json()]
+    os.execve(sys.executable, command, bytecode.environment(data_dir, os.environ))  # noqa: S606
 
 
 def ensure_frontend() -> None:

@@ -40,8 +40,8 @@ def load_app(settings: Settings) -> Any:
     return app()
 
 
-async def run_web(settings: Settings, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set.
+async def serve(app: Any, settings: Settings, stop: asyncio.Event) -> None:
+    """Serve what `load_app` gave until `stop` is set.
 
     Raises:
         StartError: the port cannot be had.
@@ -51,7 +51,7 @@ async def run_web(settings: Settings, stop: asyncio.Event) -> None:
 
     check_port(settings.host, settings.port)
     server = Server(
-        load_app(settings),
+        app,
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,

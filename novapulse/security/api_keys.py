@@ -118,7 +118,10 @@ async def revoke_api_key(rt: Runtime, actor: Actor, key_id: str) -> None:
     mine = [] if actor.tenant is None else [k.tenant == actor.tenant]
     async with rt.database.write() as session:
         done = await session.execute(
-            update(_KEY).where(k.id == key_id, k.revoked_at.is_(None), *mine).values(revoked_at=now_ms()).returning(k.id)
+            update(_KEY)
+            .where(k.id == key_id, k.revoked_at.is_(None), *mine)
+            .values(revoked_at=now_ms())
+            .returning(k.id)
         )
         if done.one_or_none() is None:
             raise NotFoundError("API key", key_id)
@@ -148,7 +151,9 @@ class _Known:
             return known[1]
         k, now = _KEY.c, now_ms()
         async with self._rt.database.read() as session:
-            row = (await session.execute(select(_KEY).where(k.key_hash == hashed, k.revoked_at.is_(None)))).one_or_none()
+            row = (
+                await session.execute(select(_KEY).where(k.key_hash == hashed, k.revoked_at.is_(None)))
+            ).one_or_none()
         if row is None:
             self.found.pop(hashed, None)
             return None

@@ -207,7 +207,9 @@ class _Known:
             s.last_seen_at > now - settings.session_idle_s * 1000,
         )
         async with self._rt.database.read() as session:
-            row = (await session.execute(select(s.id, s.user_id, s.last_seen_at).where(condition, *valid))).one_or_none()
+            row = (
+                await session.execute(select(s.id, s.user_id, s.last_seen_at).where(condition, *valid))
+            ).one_or_none()
             user = None if row is None else await session.get(User, row.user_id)
         if row is None or user is None or not user.active:
             return None

@@ -92,7 +92,9 @@ async def list_users(rt: Runtime, actor: Actor, *, limit: int = 50, cursor: str 
     actor.require(Permission.USERS_WRITE)
     conditions = [] if cursor is None else [_USER.c.id < decode_cursor(cursor, "usr_")]
     async with rt.database.read() as session:
-        rows = (await session.execute(select(_USER).where(*conditions).order_by(_USER.c.id.desc()).limit(limit + 1))).all()
+        rows = (
+            await session.execute(select(_USER).where(*conditions).order_by(_USER.c.id.desc()).limit(limit + 1))
+        ).all()
     return page_of(rows, limit, user_view, lambda row: row.id)
 
 
@@ -168,7 +170,7 @@ async def _count_failure(rt: Runtime, user_id: str, now: int) -> None:
         )
         beyond = counted.scalar_one() - _FREE_FAILURES
         if beyond >= 0:
-            wait_s = min(_WAIT_MAX_S, 2**min(beyond, 20))
+            wait_s = min(_WAIT_MAX_S, 2 ** min(beyond, 20))
             await session.execute(update(_USER).where(_USER.c.id == user_id).values(locked_until=now + wait_s * 1000))
 
 
@@ -187,4 +189,3 @@ def user_view(row: Any) -> UserView:
         created_at=rfc3339(row.created_at),
         last_sign_in_at=None if row.last_sign_in_at is None else rfc3339(row.last_sign_in_at),
     )
-

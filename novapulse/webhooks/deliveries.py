@@ -57,7 +57,9 @@ async def list_deliveries(
     if cursor is not None:
         conditions.append(d.id < decode_cursor(cursor, "dlv_"))
     async with rt.database.read() as session:
-        rows = (await session.execute(select(_DELIVERY).where(*conditions).order_by(d.id.desc()).limit(limit + 1))).all()
+        rows = (
+            await session.execute(select(_DELIVERY).where(*conditions).order_by(d.id.desc()).limit(limit + 1))
+        ).all()
     return page_of(rows, limit, delivery_view, lambda row: row.id)
 
 

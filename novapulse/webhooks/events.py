@@ -68,9 +68,7 @@ async def get_event(rt: Runtime, actor: Actor, event_id: str) -> EventDetail:
         event = await session.get(Event, event_id)
         if event is None or actor.tenant not in (None, event.tenant):
             raise NotFoundError("event", event_id)
-        rows = await session.execute(
-            select(_DELIVERY).where(d.event_id == event_id).order_by(d.id).limit(LIMIT_MAX)
-        )
+        rows = await session.execute(select(_DELIVERY).where(d.event_id == event_id).order_by(d.id).limit(LIMIT_MAX))
         deliveries = [delivery_view(row) for row in rows]
     return EventDetail(**_view(event).model_dump(), data=orjson.loads(event.body)["data"], deliveries=deliveries)
 

@@ -1,41 +1,53 @@
 """What just happened, told to whoever watches: a Valkey channel that the web processes broadcast.
 
-Losing a message loses nothing but a moment's freshness of a screen, so errors are swallowed here.
+Telling never waits and never fails: losing a message loses a moment's freshness of a screen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import asyncio
+from typing import Any, Literal
 
 import orjson
 from redis.exceptions import RedisError
 
-from novapulse.core.clock import rfc3339
 from novapulse.core.runtime import Runtime
 
 CHANNEL = "np:feed"
 _ITEMS_MAX = 50  # per message: a screen shows no more
 
-
-async def publish_events(rt: Runtime, events: Sequence[tuple[str, str, int, int]]) -> None:
-    """Tell of accepted events: (id, type, number of deliveries, accepted at in ms)."""
-    items = [
-        {"event_id": id_, "type": type_, "deliveries": deliveries, "at": rfc3339(at)}
-        for id_, type_, deliveries, at in events[:_ITEMS_MAX]
-    ]
-    await _publish(rt, "event", items, len(events) - len(items))
+Kind = Literal["event", "delivery"]
 
 
-async def publish_deliveries(rt: Runtime, items: Sequence[dict[str, Any]]) -> None:
-    """Tell of recorded attempts, in the shape the screens show."""
-    await _publish(rt, "delivery", items[:_ITEMS_MAX], max(0, len(items) - _ITEMS_MAX))
+class Feed:
+    """The teller of one process. Made by `Runtime.part`."""
 
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self._items: dict[Kind, list[dict[str, Any]]] = {"event": [], "delivery": []}
+        self._more: dict[Kind, int] = {"event": 0, "delivery": 0}
+        self._telling: asyncio.Task[None] | None = None
 
-async def _publish(rt: Runtime, kind: str, items: Sequence[dict[str, Any]], more: int) -> None:
-    if not items:
-        return
-    try:
-        await rt.valkey.publish(CHANNEL, orjson.dumps({"kind": kind, "items": items, "more": more}))
-    except (RedisError, OSError):
-        return
+    def tell(self, kind: Kind, items: list[dict[str, Any]]) -> None:
+        """Have these published with the next message; the latest are kept if there are many."""
+        waiting = self._items[kind]
+        waiting += items
+        if len(waiting) > _ITEMS_MAX:
+            self._more[kind] += len(waiting) - _ITEMS_MAX
+            del waiting[:-_ITEMS_MAX]
+        if waiting and (self._telling is None or self._telling.done()):
+            self._telling = asyncio.create_task(self._publish())
+
+    async def _publish(self) -> None:
+        while any(self._items.values()):
+            for kind in self._items:
+                items, self._items[kind] = self._items[kind], []
+                more, self._more[kind] = self._more[kind], 0
+                if not items:
+                    continue
+                try:
+                    await self._rt.valkey.publish(CHANNEL, orjson.dumps({"kind": kind, "items": items, "more": more}))
+                except (RedisError, OSError):
+                    continue
+            # What happens within a tenth of a second is one message.
+            await asyncio.sleep(0.1)

@@ -47,9 +47,7 @@ async def hand_out(rt: Runtime) -> int:
             continue
         # Marked first: if the queue does not take them, they count as lost after a while and come again.
         async with rt.database.write() as session:
-            await session.execute(
-                update(DELIVERY).where(d.id.in_(ids), condition).values(enqueued_at=now)
-            )
+            await session.execute(update(DELIVERY).where(d.id.in_(ids), condition).values(enqueued_at=now))
         await enqueue_deliveries(rt, sorted(ids))
         handed += len(ids)
     return handed

@@ -28,7 +28,7 @@ from novapulse.core.clock import now_ms, rfc3339
 from novapulse.core.errors import ConflictError, ForbiddenError, ProblemError, UnavailableError
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
-from novapulse.webhooks import feed
+from novapulse.webhooks.feed import Feed
 from novapulse.webhooks.models import Delivery, DeliveryStatus, Event, EventType
 from novapulse.webhooks.routing import Route, RoutingTable, current_table
 from novapulse.webhooks.schemas import EventAccepted, EventIn
@@ -58,9 +58,7 @@ async def accept(rt: Runtime, actor: Actor, event: EventIn) -> EventAccepted:
     return answer
 
 
-async def accept_batch(
-    rt: Runtime, actor: Actor, events: Sequence[EventIn]
-) -> list[EventAccepted | ProblemError]:
+async def accept_batch(rt: Runtime, actor: Actor, events: Sequence[EventIn]) -> list[EventAccepted | ProblemError]:
     """Store several events in one transaction; an event that cannot be taken gets an error of its own."""
     actor.require(Permission.EVENTS_WRITE)
     return await rt.part(Ingest).submit([_prepare(actor, event) for event in events])
@@ -95,9 +93,7 @@ def _prepare(actor: Actor, event: EventIn) -> _Incoming:
         # Without a timestamp of the sender's own, a repeated call must still count as the same.
         sent = event.timestamp.isoformat() if event.timestamp else ""
         fingerprint = hashlib.sha256("\0".join((event.type, tenant or "", sent, data)).encode()).digest()
-    return _Incoming(
-        new_id("evt"), event.type, tenant, event.id, fingerprint, timestamp, now, body
-    )
+    return _Incoming(new_id("evt"), event.type, tenant, event.id, fingerprint, timestamp, now, body)
 
 
 def dump_json(value: Any) -> str:
@@ -119,7 +115,6 @@ class Ingest:
         self._waiting_rows = 0
         self._committer: asyncio.Task[None] | None = None
         self._outgoing: list[str] = []
-        self._told: list[tuple[str, str, int, int]] = []
         self._handing_over: asyncio.Task[None] | None = None
 
     async def submit(self, events: list[_Incoming]) -> list[EventAccepted | ProblemError]:
@@ -156,10 +151,13 @@ class Ingest:
                 if not done.done():
                     done.set_result(None)
             self._outgoing.extend(ids)
-            self._told.extend(
-                (event.id, event.type, len(event.routes), event.created_at)
-                for event in events
-                if isinstance(event.answer, EventAccepted) and event.routes is not _DUPLICATE
+            self._rt.part(Feed).tell(
+                "event",
+                [
+                    {"event_id": e.id, "type": e.type, "deliveries": len(e.routes), "at": rfc3339(e.created_at)}
+                    for e in events
+                    if isinstance(e.answer, EventAccepted) and e.routes is not _DUPLICATE
+                ],
             )
             if self._handing_over is None or self._handing_over.done():
                 self._handing_over = asyncio.create_task(self._hand_over())
@@ -200,13 +198,20 @@ class Ingest:
 
     async def _find_duplicates(self, connection: AsyncConnection, events: list[_Incoming]) -> None:
         """Answer what was sent before, here or in an earlier call."""
-        named = {(event.tenant or "", event.sender_id): event for event in reversed(events) if event.sender_id is not None}
+        named = {
+            (event.tenant or "", event.sender_id): event for event in reversed(events) if event.sender_id is not None
+        }
         if not named:
             return
         rows = await connection.execute(
-            select(_EVENT.c.tenant_key, _EVENT.c.sender_id, _EVENT.c.id, _EVENT.c.fingerprint, _EVENT.c.timestamp, _EVENT.c.deliveries).where(
-                tuple_(_EVENT.c.tenant_key, _EVENT.c.sender_id).in_(list(named))
-            )
+            select(
+                _EVENT.c.tenant_key,
+                _EVENT.c.sender_id,
+                _EVENT.c.id,
+                _EVENT.c.fingerprint,
+                _EVENT.c.timestamp,
+                _EVENT.c.deliveries,
+            ).where(tuple_(_EVENT.c.tenant_key, _EVENT.c.sender_id).in_(list(named)))
         )
         known = {(row.tenant_key, row.sender_id): row for row in rows}
         for event in events:
@@ -241,15 +246,12 @@ class Ingest:
 
     async def _hand_over(self) -> None:
         """Queue what was committed, apart from the commits: a Valkey that hangs must not slow them."""
-        while self._outgoing or self._told:
+        while self._outgoing:
             ids, self._outgoing = self._outgoing, []
-            told, self._told = self._told, []
-            if ids:
-                try:
-                    await enqueue_deliveries(self._rt, ids)
-                except (RedisError, OSError) as error:
-                    log.warning("deliveries_not_enqueued", count=len(ids), error=str(error), then="the scheduler will")
-            await feed.publish_events(self._rt, told)
+            try:
+                await enqueue_deliveries(self._rt, ids)
+            except (RedisError, OSError) as error:
+                log.warning("deliveries_not_enqueued", count=len(ids), error=str(error), then="the scheduler will")
 
 
 async def enqueue_deliveries(rt: Runtime, ids: Sequence[str]) -> None:

@@ -48,7 +48,9 @@ def decide(
     if failures_in_schedule >= len(delays):
         return Decision(None, f"All {len(delays)} attempts of the schedule failed.")
     delay_s = delays[failures_in_schedule] * (1 + _JITTER * random())
-    reason = f"Attempt {failures_in_schedule + 1} of {len(delays)}, {_spoken(delays[failures_in_schedule])} after the last."
+    reason = (
+        f"Attempt {failures_in_schedule + 1} of {len(delays)}, {_spoken(delays[failures_in_schedule])} after the last."
+    )
     if outcome.retry_after_s is not None and outcome.status_code in _ASKS_TO_WAIT:
         asked_s = min(outcome.retry_after_s, _RETRY_AFTER_MAX_S)
         if asked_s > delay_s:

@@ -45,7 +45,9 @@ class RoutingTable:
 async def current_table(connection: AsyncConnection, cached: RoutingTable | None) -> RoutingTable:
     """The table as of this transaction: `cached` if nothing changed, else read anew."""
     # The shared lock keeps a change from committing between this read and our commit (Postgres).
-    row = await connection.execute(select(RoutingVersion.version).where(RoutingVersion.id == 1).with_for_update(read=True))
+    row = await connection.execute(
+        select(RoutingVersion.version).where(RoutingVersion.id == 1).with_for_update(read=True)
+    )
     version = row.scalar_one()
     if cached is not None and cached.version == version:
         return cached

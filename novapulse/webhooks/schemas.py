@@ -11,7 +11,6 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from novapulse.webhooks.matching import check_event_type, check_pattern
 
 
-
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")  # RFC 9110, 5.6.2 token
 _RESERVED_HEADERS = {
     "connection",
@@ -299,7 +298,8 @@ class EventTypeIn(_Input):
     """A type for the catalogue."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"name": "invoice.paid", "description": "An invoice was paid."}]}
+        extra="forbid",
+        json_schema_extra={"examples": [{"name": "invoice.paid", "description": "An invoice was paid."}]},
     )
 
     name: EventTypeName
@@ -372,6 +372,3 @@ class OverviewView(BaseModel):
     series: list[Point]
     has_webhook: bool
     has_delivery: bool
-
-
-

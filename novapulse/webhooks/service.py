@@ -127,7 +127,7 @@ async def list_webhooks(
         conditions.append(or_(*(col.ilike(pattern, escape="\\") for col in (w.name, w.url, w.description, w.id))))
     if event_type is not None:
         async with rt.database.read() as session:
-            all_types = (await session.execute(select(w.id, w.event_types))).tuples().all()
+            all_types = (await session.execute(select(w.id, w.event_types))).all()
         fitting = [id_ for id_, patterns in all_types if any(matches(p, event_type) for p in patterns)]
         conditions.append(w.id.in_(fitting))
     if cursor is not None:
@@ -179,7 +179,9 @@ async def update_webhook(rt: Runtime, actor: Actor, webhook_id: str, patch: Webh
         webhook.updated_at = now
         session.add(webhook)
         await bump_routing(session)
-    return await get_webhook(rt, actor, webhook_id) if actor.may(Permission.WEBHOOKS_READ) else _view(rt, webhook, "idle")
+    return (
+        await get_webhook(rt, actor, webhook_id) if actor.may(Permission.WEBHOOKS_READ) else _view(rt, webhook, "idle")
+    )
 
 
 async def delete_webhook(rt: Runtime, actor: Actor, webhook_id: str) -> None:

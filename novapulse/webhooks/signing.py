@@ -42,6 +42,4 @@ class Signer:
     def sign(self, message_id: str, timestamp_s: int, body: bytes) -> str:
         """The value of `webhook-signature`: one `v1,<base64>` per secret, separated by spaces."""
         content = f"{message_id}.{timestamp_s}.".encode() + body
-        return " ".join(
-            "v1," + base64.b64encode(hmac.digest(key, content, "sha256")).decode() for key in self._keys
-        )
+        return " ".join("v1," + base64.b64encode(hmac.digest(key, content, "sha256")).decode() for key in self._keys)

@@ -12,11 +12,12 @@ from novapulse.core.errors import NotFoundError
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
 from novapulse.core.version import VERSION
-from novapulse.webhooks import deliveries, feed
+from novapulse.webhooks import deliveries
 from novapulse.webhooks.engine.claim import Claim
 from novapulse.webhooks.engine.record import Result, feed_item, write_results
 from novapulse.webhooks.engine.request import build_headers, loggable
 from novapulse.webhooks.engine.targets import Targets
+from novapulse.webhooks.feed import Feed
 from novapulse.webhooks.guard import Guard
 from novapulse.webhooks.handout import TRIAL_OWNER
 from novapulse.webhooks.ingest import dump_json
@@ -76,13 +77,18 @@ async def send_test(
         lease = now + round(target.timeout_s * 1000) + _RECORD_MS
         await session.execute(
             insert(_DELIVERY),
-            [delivery | state | claim_ | {"tenant": webhook.tenant, "lease_until": lease, "next_attempt_at": now, "created_at": now}],
+            [
+                delivery
+                | state
+                | claim_
+                | {"tenant": webhook.tenant, "lease_until": lease, "next_attempt_at": now, "created_at": now}
+            ],
         )
     item = Claim(delivery_id, event_id, webhook_id, type_, 0, 0, True, 0, 1, now, body.encode())
     headers = build_headers(item, target)
     outcome = await part.sender.post(target.url, item.body, headers, target.timeout_s)
     result = Result(item, target, outcome, loggable(headers, target))
     await write_results(rt, owner, [result])
-    await feed.publish_deliveries(rt, [feed_item(result)])
+    rt.part(Feed).tell("delivery", [feed_item(result)])
     detail = await deliveries.get_delivery(rt, actor, delivery_id)
     return detail.attempts[0]

@@ -160,7 +160,11 @@ def _is_kind(process: psutil.Process, kind: str) -> bool:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
         words = process.cmdline()
-        return any("valkey-server" in word or "valkey" in Path(word).name for word in words[:2]) if kind == "valkey" else kind in words
+        return (
+            any("valkey-server" in word or "valkey" in Path(word).name for word in words[:2])
+            if kind == "valkey"
+            else kind in words
+        )
     return False
 
 

@@ -53,7 +53,9 @@ def test_the_parent_killed_takes_its_children_along_and_a_new_start_goes_on(hous
         parts = [house.part(kind) for kind in ("web", "worker", "scheduler", "valkey")]
         house.process.kill()
         house.process.wait()
-        wait_until(lambda: not any(part.is_running() and part.status() != "zombie" for part in parts), 10, "orphans ended")
+        wait_until(
+            lambda: not any(part.is_running() and part.status() != "zombie" for part in parts), 10, "orphans ended"
+        )
         house.start()
         house.wait_delivered(3_000)
         assert set(receiver.counts()) == set(ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from alembic import command
@@ -21,10 +22,24 @@ def _config(connection: Connection | None = None) -> Config:
     return config
 
 
-async def upgrade(database: Database) -> None:
-    """Run the migrations that this database has not had; several processes may try at once."""
-    async with database.write_connection() as connection:
-        await connection.run_sync(lambda sync: command.upgrade(_config(sync), "head"))
+def upgrade(url: str) -> None:
+    """Run the migrations that the database at this SQLAlchemy URL has not had; several processes may try at once.
+
+    Not for a running event loop: it starts one of its own.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be reached or changed; it is as it was.
+    """
+    asyncio.run(_upgrade(url))
+
+
+async def _upgrade(url: str) -> None:
+    database = Database(url, pool_size=1)
+    try:
+        async with database.write_connection() as connection:
+            await connection.run_sync(lambda sync: command.upgrade(_config(sync), "head"))
+    finally:
+        await database.close()
 
 
 async def pending(database: Database) -> bool:

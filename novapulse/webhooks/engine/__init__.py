@@ -68,6 +68,7 @@ class Engine:
         self._lanes: dict[str, asyncio.Task[None]] = {}
         self._lane_again: set[str] = set()
         self._lane_waits: dict[str, asyncio.Future[Result]] = {}
+        self._claiming = 0  # ids that were handed in and are not claimed yet
         self._stopping = False
         self._keeper: asyncio.Task[None] | None = None
 
@@ -80,13 +81,17 @@ class Engine:
         """How many more deliveries this process may claim."""
         if self._stopping:
             return 0
-        return max(0, self._rt.settings.worker_concurrency + _PIPELINE - len(self._held))
+        return max(0, self._rt.settings.worker_concurrency + _PIPELINE - len(self._held) - self._claiming)
 
     async def deliver(self, ids: Sequence[str], *, takeover_from: str | None = None) -> None:
         """Claim what is due of `ids` and see each to its record, or back into the database."""
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep_leases())
-        claimed = await self._persist(lambda session: self._claim(session, ids, takeover_from))
+        self._claiming += len(ids)
+        try:
+            claimed = await self._persist(lambda session: self._claim(session, ids, takeover_from))
+        finally:
+            self._claiming -= len(ids)
         if not claimed:
             return
         claims, targets = claimed
@@ -154,7 +159,9 @@ class Engine:
             first = max(now + wait_ms, pace.put_off_until if pace.put_off_until > now else 0)
             for place, item in enumerate(claims[room:]):
                 pace.put_off_until = round(first + (place + 1) * step)
-                back.append((item, pace.put_off_until, f"The webhook's rate limit is {target.rate_limit:g} per second."))
+                back.append(
+                    (item, pace.put_off_until, f"The webhook's rate limit is {target.rate_limit:g} per second.")
+                )
         for item in claims[:room]:
             if item.crashes >= _CRASHES_MAX:
                 self._record(Result(item, target, _crashed(now), {}))

@@ -100,9 +100,11 @@ async def _take(session: AsyncSession, condition: Any, *, owner: str, now: int) 
         return []
     claims = [Claim(*row) for row in rows]
     bodies = dict(
-        (await session.execute(select(_EVENT.c.id, _EVENT.c.body).where(_EVENT.c.id.in_({c.event_id for c in claims}))))
-        .tuples()
-        .all()
+        (
+            await session.execute(
+                select(_EVENT.c.id, _EVENT.c.body).where(_EVENT.c.id.in_({c.event_id for c in claims}))
+            )
+        ).all()
     )
     for item in claims:
         item.body = bodies[item.event_id].encode()

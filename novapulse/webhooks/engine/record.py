@@ -22,9 +22,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from novapulse.core.clock import now_ms, rfc3339
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
-from novapulse.webhooks import feed
 from novapulse.webhooks.engine.claim import DELIVERY, Claim, release_next
 from novapulse.webhooks.engine.targets import Target
+from novapulse.webhooks.feed import Feed
 from novapulse.webhooks.latency import bucket_of
 from novapulse.webhooks.models import Attempt, DeliveryStatus, RoutingVersion, Webhook, WebhookMinute, WebhookStatus
 from novapulse.webhooks.outcome import Outcome
@@ -88,7 +88,9 @@ class Recorder:
                 await write_results(self._rt, self._owner, group)
             except (SQLAlchemyError, OSError, TimeoutError) as error:
                 # What was sent must be remembered: keep it until the database is back.
-                log.warning("attempts_not_recorded", count=len(self._results), error=str(error)[:200], retry_in_s=wait_s)
+                log.warning(
+                    "attempts_not_recorded", count=len(self._results), error=str(error)[:200], retry_in_s=wait_s
+                )
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, 5.0)
                 continue
@@ -96,7 +98,7 @@ class Recorder:
             del self._results[: len(group)]
             for result in group:
                 self._done(result)
-            await feed.publish_deliveries(self._rt, [feed_item(result) for result in group if result.recorded])
+            self._rt.part(Feed).tell("delivery", [feed_item(result) for result in group if result.recorded])
 
 
 async def write_results(rt: Runtime, owner: str, results: Sequence[Result]) -> None:
@@ -129,7 +131,7 @@ async def _fence(session: AsyncSession, owner: str, results: Sequence[Result]) -
         .order_by(d.id)
         .with_for_update()
     )
-    fences = dict(rows.tuples().all())
+    fences = dict(rows.all())
     return [result for result in results if fences.get(result.claim.id) == result.claim.fence]
 
 
@@ -247,7 +249,15 @@ async def _add_to_minutes(session: AsyncSession, is_sqlite: bool, results: Seque
     ids = sorted(by_webhook)  # one order for all workers: no deadlock
     build = sqlite_insert if is_sqlite else pg_insert
     empty = [
-        {"webhook_id": i, "minute": minute, "delivered": 0, "failed": 0, "attempts": 0, "failed_attempts": 0, "latency": {}}
+        {
+            "webhook_id": i,
+            "minute": minute,
+            "delivered": 0,
+            "failed": 0,
+            "attempts": 0,
+            "failed_attempts": 0,
+            "latency": {},
+        }
         for i in ids
     ]
     await session.execute(build(_MINUTE).values(empty).on_conflict_do_nothing())
@@ -291,9 +301,7 @@ async def _judge_webhooks(session: AsyncSession, results: Sequence[Result], now:
         )
     if not failed:
         return
-    await session.execute(
-        update(_WEBHOOK).where(w.id.in_(failed), w.failing_since.is_(None)).values(failing_since=now)
-    )
+    await session.execute(update(_WEBHOOK).where(w.id.in_(failed), w.failing_since.is_(None)).values(failing_since=now))
     gone = {result.target.id for result in results if result.outcome.status_code == _GONE}
     days = disable_after_ms / 86_400_000
     reasons = (

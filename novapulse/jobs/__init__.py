@@ -1,0 +1,1 @@
+"""The queues: what waits, what runs, and who works."""

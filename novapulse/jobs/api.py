@@ -1,0 +1,28 @@
+"""`/queue/stats` and `/workers`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+
+from novapulse.core.http import ApiRoute
+from novapulse.core.runtime import Runtime, current
+from novapulse.jobs.counts import QueueStats, queue_stats
+from novapulse.security.authenticate import CurrentActor
+
+router = APIRouter(route_class=ApiRoute, tags=["Jobs"])
+Rt = Annotated[Runtime, Depends(current)]
+
+
+@router.get("/queue/stats")
+async def get_queue_stats(rt: Rt, actor: CurrentActor) -> QueueStats:
+    """Every queue and worker now; what cannot be known is null."""
+    return await queue_stats(rt, actor)
+
+
+@router.get("/workers")
+async def get_workers(rt: Rt, actor: CurrentActor) -> dict[str, Any]:
+    """The workers that are alive."""
+    stats = await queue_stats(rt, actor)
+    return {"data": stats.workers, "next_cursor": None}

@@ -1,0 +1,1 @@
+"""What the screens show, sampled once for everybody."""

@@ -1,0 +1,1 @@
+"""What operators ask: is it healthy, which version, how is the API called."""

@@ -1,0 +1,68 @@
+"""Who calls the API: an API key, or the browser's session cookie with a matching origin."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from novapulse.core.actor import Actor
+from novapulse.core.errors import ForbiddenError, UnauthorizedError
+from novapulse.core.runtime import Runtime, current
+from novapulse.security import api_keys, sessions
+from novapulse.security.origins import is_same_origin_call
+from novapulse.security.users import actor_of
+from novapulse.settings import Settings
+
+_SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+
+
+def cookie_name(settings: Settings) -> str:
+    """The session cookie's name: with `__Host-` wherever browsers accept that, which is under TLS."""
+    return "__Host-np_session" if settings.base_url.startswith("https://") else "np_session"
+
+
+async def current_actor(request: Request) -> Actor:
+    """Who calls.
+
+    Raises:
+        UnauthorizedError: nobody we know.
+        ForbiddenError: a cookie, sent by a page that is not ours.
+    """
+    rt = current()
+    header = request.headers.get("authorization")
+    if header is not None:
+        return await _by_key(rt, header)
+    live = await current_session(request)
+    if live is None:
+        raise UnauthorizedError()
+    return actor_of(live.user)
+
+
+async def _by_key(rt: Runtime, header: str) -> Actor:
+    scheme, _, key = header.partition(" ")
+    actor = await api_keys.actor_of_key(rt, key.strip()) if scheme.lower() == "bearer" else None
+    if actor is None:
+        raise UnauthorizedError("This API key does not work.")
+    return actor
+
+
+async def current_session(request: Request) -> sessions.Live | None:
+    """The browser's live session, if it has one.
+
+    Raises:
+        ForbiddenError: a call that changes something, made by a page that is not ours.
+    """
+    rt = current()
+    live = await sessions.find_by_token(rt, request.cookies.get(cookie_name(rt.settings), ""))
+    if (
+        live is not None
+        and request.method not in _SAFE_METHODS
+        and not is_same_origin_call(rt.settings, request.headers)
+    ):
+        raise ForbiddenError("This call was made by a page of another origin; NOVAPULSE_PUBLIC_URL names ours.")
+    return live
+
+
+CurrentActor = Annotated[Actor, Depends(current_actor)]
+CurrentSession = Annotated[sessions.Live | None, Depends(current_session)]

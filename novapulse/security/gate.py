@@ -1,0 +1,215 @@
+"""The gate: the outermost ASGI layer, before Reflex and the API see anything.
+
+Sockets need a trusted origin and a live session; the cookie is taken off and the session's public
+id put in its place, under a name that Reflex keeps to itself, so that no credential is ever pickled,
+logged or echoed. A session that ends takes its open sockets with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from novapulse.core.runtime import Runtime, current
+from novapulse.security import sessions
+from novapulse.security.authenticate import cookie_name
+from novapulse.security.origins import is_trusted_origin
+
+SESSION_HEADER = "x-auth-request-access-token"
+_SOCKET_PATH = "/_event"
+_PUBLIC_PREFIXES = ("/api/", "/login", "/setup", "/assets/", "/_health", "/ping")
+_SOCKETS_PER_SESSION = 40
+_FRAME_MAX = 256 * 1024  # bytes
+_FRAMES_PER_S, _FRAMES_BURST = 20.0, 200.0
+_RECHECK_S = 15.0  # how often an open socket's session is looked up: it may have run out
+_STRIPPED = {b"cookie", b"authorization", SESSION_HEADER.encode()}
+# RFC 6455, 7.4.1 policy violation: the client must not simply come back.
+_POLICY_VIOLATION = 1008
+
+# 'unsafe-inline' for scripts and 'unsafe-eval': the compiled Reflex page starts by inline scripts and
+# evaluates toasts; it cannot do without. Everything else is closed.
+_CSP = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self' data:; connect-src 'self' ws: wss:; object-src 'none'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "content-security-policy": _CSP,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+    "x-frame-options": "DENY",
+}
+_HSTS = "max-age=31536000"
+
+log = structlog.get_logger(__name__)
+
+
+class Gate:
+    """Wraps the whole application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._sockets: dict[str, set[asyncio.Event]] = {}
+        self._listening = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        rt = current()
+        path: str = scope["path"]
+        secure = rt.settings.base_url.startswith("https://")
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                if secure:
+                    headers["strict-transport-security"] = _HSTS
+            await send(message)
+
+        refusal: Response | None = None
+        if path.startswith(("/_upload", _SOCKET_PATH)):
+            # Files go through the API, and sockets through a websocket, where the origin can be checked.
+            refusal = PlainTextResponse("Not found", 404)
+        elif _is_page(scope) and await _session_of(rt, scope) is None:
+            target = path + ("?" + scope["query_string"].decode("latin-1") if scope["query_string"] else "")
+            where = "/login" if target == "/" else f"/login?next={quote(target, safe='')}"
+            refusal = RedirectResponse(where, 303, {"cache-control": "no-store"})
+        if refusal is not None:
+            await refusal(scope, receive, send_with_headers)
+            return
+        if not path.startswith("/api/"):
+            scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] not in _STRIPPED]}
+        await self._app(scope, receive, send_with_headers)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        rt = current()
+        headers = Headers(scope=scope)
+        live = await _session_of(rt, scope)
+        trusted = is_trusted_origin(rt.settings, headers.get("origin", ""), headers.get("host", ""))
+        if not trusted or live is None or not scope["path"].startswith(_SOCKET_PATH):
+            why = "origin" if not trusted else "no session"
+            log.info("socket_refused", why=why, origin=headers.get("origin", "")[:100])
+            await receive()  # websocket.connect
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            return
+        self._listen(rt)
+        mine = self._sockets.setdefault(live.session_id, set())
+        if len(mine) >= _SOCKETS_PER_SESSION:
+            await receive()
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            return
+        ended = asyncio.Event()
+        mine.add(ended)
+        kept = [pair for pair in scope["headers"] if pair[0] not in _STRIPPED]
+        kept.append((SESSION_HEADER.encode(), live.session_id.encode()))
+        try:
+            guarded = _Socket(rt, live.session_id, ended, receive, send)
+            await self._app({**scope, "headers": kept}, guarded.receive, guarded.send)
+            await guarded.finish()
+        finally:
+            mine.discard(ended)
+            if not mine:
+                self._sockets.pop(live.session_id, None)
+
+    def _listen(self, rt: Runtime) -> None:
+        if not self._listening:
+            self._listening = True
+            sessions.on_revoked(rt, self._cut)
+
+    def _cut(self, session_id: str) -> None:
+        for ended in self._sockets.get(session_id, ()):
+            ended.set()
+
+
+class _Socket:
+    """One open socket: its frames are limited, and it ends with its session."""
+
+    def __init__(self, rt: Runtime, session_id: str, ended: asyncio.Event, receive: Receive, send: Send) -> None:
+        self._rt = rt
+        self._session_id = session_id
+        self._ended = ended
+        self._receive = receive
+        self._send = send
+        self._pending: asyncio.Task[MutableMapping[str, Any]] | None = None
+        self._waiting = asyncio.create_task(ended.wait())
+        self._allowance = _FRAMES_BURST
+        self._counted_at = time.monotonic()
+        self._closed = False
+
+    async def receive(self) -> Message:
+        """The next message; a disconnect once the session has ended or the limits are passed."""
+        while True:
+            if self._pending is None:
+                self._pending = asyncio.ensure_future(self._receive())  # pyright: ignore[reportArgumentType]
+            await asyncio.wait({self._pending, self._waiting}, timeout=_RECHECK_S, return_when=asyncio.FIRST_COMPLETED)
+            if self._ended.is_set():
+                return await self._close("session ended")
+            if self._pending.done():
+                message, self._pending = self._pending.result(), None
+                if message["type"] == "websocket.receive" and not self._allows(message):
+                    return await self._close("too much")
+                return message
+            if await sessions.find_by_id(self._rt, self._session_id) is None:
+                return await self._close("session ended")
+
+    async def send(self, message: Message) -> None:
+        """Pass on what the application sends, until the socket is closed."""
+        if not self._closed and not self._ended.is_set():
+            await self._send(message)
+
+    async def finish(self) -> None:
+        """Give back what waits."""
+        for task in (self._waiting, self._pending):
+            if task is not None:
+                task.cancel()
+
+    async def _close(self, why: str) -> Message:
+        if not self._closed:
+            self._closed = True
+            log.info("socket_closed", why=why, session=self._session_id)
+            await self._send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+        return {"type": "websocket.disconnect", "code": _POLICY_VIOLATION}
+
+    def _allows(self, message: Message) -> bool:
+        now = time.monotonic()
+        self._allowance = min(_FRAMES_BURST, self._allowance + (now - self._counted_at) * _FRAMES_PER_S) - 1
+        self._counted_at = now
+        size = len(message.get("text") or message.get("bytes") or "")
+        return self._allowance >= 0 and size <= _FRAME_MAX
+
+
+def _is_page(scope: Scope) -> bool:
+    """Whether this is a page of the app, which only those who are signed in may load; files of the build are public."""
+    path: str = scope["path"]
+    if path.startswith(_PUBLIC_PREFIXES):
+        return False
+    return "." not in path.rsplit("/", 1)[-1] or path.endswith(".html")
+
+
+async def _session_of(rt: Runtime, scope: Scope) -> sessions.Live | None:
+    try:
+        cookies = SimpleCookie(Headers(scope=scope).get("cookie", ""))
+    except CookieError:
+        return None
+    morsel = cookies.get(cookie_name(rt.settings))
+    return None if morsel is None else await sessions.find_by_token(rt, morsel.value)

@@ -1,0 +1,136 @@
+"""The guard of Reflex's event handlers: each public method of a State is an RPC, and denied by default.
+
+`@handler(Permission.X)` over a method enters it in the registry; the middleware sees every event
+before its handler does, finds out who sends it from the session that the gate put on the socket, and
+lets through only what the registry allows that user. Services check the actor again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import structlog
+from reflex_base.event.context import EventContext
+
+import reflex as rx
+from novapulse.core.actor import Actor, Permission
+from novapulse.core.errors import UnauthorizedError
+from novapulse.core.runtime import current
+from novapulse.security import sessions
+from novapulse.security.gate import SESSION_HEADER
+from novapulse.security.users import actor_of
+from reflex.event import Event
+from reflex.middleware import Middleware
+from reflex.state import BaseState, StateUpdate
+
+ROOM = "live"
+NAMESPACE = "/_event"
+F = TypeVar("F", bound=Callable[..., Any])
+
+_ATTRIBUTE = "__novapulse_permission__"
+
+# What Reflex itself sends, by the ends of their names; they read no data of ours.
+FRAMEWORK_EVENTS = (
+    "state.hydrate",
+    "state.hydrate_and_load",
+    "state.set_is_hydrated",
+    "on_load_internal_state.on_load_internal",
+    "on_load_internal_state.set_is_hydrated",
+    "update_vars_internal_state.update_vars_internal",
+    "frontend_event_exception_state.handle_frontend_exception",
+)
+
+log = structlog.get_logger(__name__)
+
+
+def handler(permission: Permission) -> Callable[[F], F]:
+    """Declare what an event handler takes. Goes above `@rx.event`."""
+
+    def declare(method: F) -> F:
+        function = getattr(method, "fn", method)
+        setattr(function, _ATTRIBUTE, permission)
+        return method
+
+    return declare
+
+
+def policy_of(registered: Any) -> Permission | None:
+    """The declared permission of a registered handler; None: it may not be called."""
+    return getattr(getattr(registered.handler, "fn", None), _ATTRIBUTE, None)
+
+
+def is_framework_event(name: str) -> bool:
+    """Whether this is one of the few events of Reflex itself that every signed-in page needs."""
+    return name.endswith(FRAMEWORK_EVENTS)
+
+
+async def handler_actor(_state: BaseState | None = None) -> Actor:
+    """Who sent the event that is being handled.
+
+    Raises:
+        UnauthorizedError: the session has ended.
+    """
+    return actor_of((await _live_session()).user)
+
+
+async def _live_session() -> sessions.Live:
+    # From the event's own routing data: what is stored in the state may be another connection's.
+    headers = EventContext.get().router_data.get("headers", {})
+    live = await sessions.find_by_id(current(), headers.get(SESSION_HEADER, ""))
+    if live is None:
+        raise UnauthorizedError("Your session has ended; sign in again.")
+    return live
+
+
+class DefaultDeny(Middleware):
+    """Lets an event reach its handler only if the registry says so."""
+
+    async def preprocess(self, app: rx.App, state: BaseState, event: Event) -> StateUpdate | None:
+        """Stop what is not allowed; see `Middleware.preprocess`."""
+        try:
+            live = await _live_session()
+        except UnauthorizedError:
+            return StateUpdate(events=[_to_sign_in()])
+        actor = actor_of(live.user)
+        await self._bind(state, actor)
+        if not is_framework_event(event.name):
+            registered = _registered(event.name)
+            permission = None if registered is None else policy_of(registered)
+            if permission is None or not actor.may(permission):
+                log.warning("event_denied", event_name=event.name[:200], actor=actor.id)
+                return StateUpdate(events=_denied(registered is None or permission is None))
+        await self._join(app)
+        return None
+
+    async def _bind(self, state: BaseState, actor: Actor) -> None:
+        """State outlives a sign-out in the same tab: what one user saw must not be there for the next."""
+        root = state._get_root_state()
+        before = getattr(root, "_signed_in_as", None)
+        if before is not None and before != actor.id:
+            root.reset()
+        object.__setattr__(root, "_signed_in_as", actor.id)
+
+    async def _join(self, app: rx.App) -> None:
+        sid = EventContext.get().router_data.get("session_id")
+        if app.sio is not None and sid and ROOM not in app.sio.rooms(sid, NAMESPACE):
+            await app.sio.enter_room(sid, ROOM, NAMESPACE)
+
+
+def _registered(name: str) -> Any:
+    from reflex_base.registry import RegistrationContext
+
+    return RegistrationContext.get().event_handlers.get(name)
+
+
+def _to_sign_in() -> Event:
+    from reflex.event import fix_events
+
+    return fix_events([rx.redirect("/login")], token="")[0]  # noqa: S106 - no credential
+
+
+def _denied(unknown: bool) -> list[Event]:
+    from reflex.event import fix_events
+
+    text = "This action does not exist." if unknown else "You are not allowed to do this."
+    return fix_events([rx.toast.error(text)], token="")  # noqa: S106 - no credential

@@ -1,0 +1,48 @@
+"""Where a browser's call may come from, and which address a call came from. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from novapulse.settings import Settings
+
+
+def is_trusted_origin(settings: Settings, origin: str, host: str) -> bool:
+    """Whether a page of this origin may call us, who were called as `host`.
+
+    Trusted are the public URL and the origins in the settings. Where no public URL is set, a page is
+    trusted that we served ourselves under an address or `localhost`: any other name could be one that
+    an attacker points at us (DNS rebinding).
+    """
+    parts = urlsplit(origin)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        return False
+    if origin in {settings.base_url, *settings.allowed_origins}:
+        return True
+    return not settings.public_url and parts.netloc == host and _is_plain_host(parts.hostname or "", settings.host)
+
+
+def is_same_origin_call(settings: Settings, headers: Mapping[str, str]) -> bool:
+    """Whether a state-changing call with a cookie was made by our own page (OWASP CSRF: fetch metadata, then Origin)."""
+    if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        return False
+    return is_trusted_origin(settings, headers.get("origin", ""), headers.get("host", ""))
+
+
+def client_ip(settings: Settings, peer: str, forwarded_for: str) -> str:
+    """The caller's address: the peer's, or what the configured number of trusted proxies say."""
+    hops = settings.trusted_proxy_hops
+    chain = [part.strip() for part in forwarded_for.split(",") if part.strip()]
+    return chain[-hops] if 0 < hops <= len(chain) else peer
+
+
+def _is_plain_host(name: str, configured: str) -> bool:
+    if name in ("localhost", configured):
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

