@@ -10,8 +10,8 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from asyncpg import PostgresError
 from redis.exceptions import AuthenticationError, RedisError
@@ -66,8 +66,8 @@ async def upgrade_database(settings: Settings) -> None:
     """
     from novapulse.core.migrations import upgrade
 
-    async with _open_database(settings) as database:
-        await upgrade(database)
+    with _database_faults(settings):
+        await asyncio.to_thread(upgrade, settings.database)
 
 
 async def check_database(settings: Settings) -> str:
@@ -78,31 +78,31 @@ async def check_database(settings: Settings) -> str:
     """
     from novapulse.core.migrations import pending
 
-    async with _open_database(settings) as database:
-        if await pending(database):
-            raise StartError("The database is behind this version.", "Run `novapulse db upgrade`.")
+    with _database_faults(settings):
+        database = Database(settings.database)
+        try:
+            if await pending(database):
+                raise StartError("The database is behind this version.", "Run `novapulse db upgrade`.")
+        finally:
+            await database.close()
     return f"up to date ({_database_place(settings)})"
 
 
-@asynccontextmanager
-async def _open_database(settings: Settings) -> AsyncGenerator[Database]:
-    """The database, with every way it can fail to be there turned into a `StartError`."""
+@contextmanager
+def _database_faults(settings: Settings) -> Generator[None]:
+    """Turns every way in which the database can fail to be there into a `StartError`."""
     try:
-        database = Database(settings.database)
+        yield
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise StartError(
             f"NOVAPULSE_DATABASE_URL cannot be used: {_first_line(error)}.",
             "It looks like postgresql://user:password@host:5432/name.",
         ) from error
-    try:
-        yield database
     except (SQLAlchemyError, OSError, TimeoutError, PostgresError) as error:
         raise StartError(
             f"The database cannot be used ({_database_place(settings)}: {_first_line(error)}).",
             "Start it, or correct NOVAPULSE_DATABASE_URL; leave that empty to use SQLite in the data folder.",
         ) from error
-    finally:
-        await database.close()
 
 
 def _database_place(settings: Settings) -> str:
