@@ -16,6 +16,9 @@ _DRAIN_S = 3.0  # open websockets end only when they are told to; requests are d
 
 def load_app(settings: Settings) -> Any:
     """Import the Reflex app for serving: nothing is compiled, nothing is looked for in the current folder."""
+    from novapulse.core import logging
+
+    logging.configure(settings, "web")
     os.environ.update(
         {
             "REFLEX_ENV_MODE": "prod",

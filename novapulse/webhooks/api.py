@@ -54,20 +54,26 @@ _WINDOW = re.compile(r"([1-9][0-9]{0,6})([smhd])")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-def _time(name: str) -> Any:
-    def parse(value: Annotated[str | None, Query(alias=name, max_length=40)] = None) -> int | None:
-        if value is None:
-            return None
-        try:
-            return parse_rfc3339(value)
-        except (ValueError, OverflowError):
-            raise InvalidError.at(f"/{name}", "must be an RFC 3339 time such as 2026-11-23T12:00:00Z") from None
-
-    return Depends(parse)
+_Moment = Annotated[str | None, Query(max_length=40, description="An RFC 3339 time.")]
 
 
-Since = Annotated[int | None, _time("since")]
-Until = Annotated[int | None, _time("until")]
+def _since(since: _Moment = None) -> int | None:
+    return _moment("since", since)
+
+
+def _until(until: _Moment = None) -> int | None:
+    return _moment("until", until)
+
+
+def _moment(name: str, value: str | None) -> int | None:
+    try:
+        return None if value is None else parse_rfc3339(value)
+    except (ValueError, OverflowError):
+        raise InvalidError.at(f"/{name}", "must be an RFC 3339 time such as 2026-11-23T12:00:00Z") from None
+
+
+Since = Annotated[int | None, Depends(_since)]
+Until = Annotated[int | None, Depends(_until)]
 
 
 def _window(window: Annotated[str, Query(max_length=10)] = "1h") -> int:

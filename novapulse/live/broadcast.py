@@ -1,0 +1,86 @@
+"""Telling every open dashboard, encoded once: what the sampler and the feed publish becomes one delta for one room."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import structlog
+from redis.exceptions import RedisError
+from reflex.state import StateUpdate
+
+import reflex as rx
+from novapulse.core.runtime import Runtime
+from novapulse.live import sampler
+from novapulse.live.state import LiveState, live_delta
+from novapulse.security.handlers import NAMESPACE, ROOM
+from novapulse.webhooks import feed
+
+_EVERY_S = 0.25  # at most four broadcasts a second, however much happens
+_CHANGES_MAX = 500
+
+log = structlog.get_logger(__name__)
+
+
+class Broadcaster:
+    """Listens for one web process and tells its sockets."""
+
+    def __init__(self, rt: Runtime, app: rx.App) -> None:
+        self._rt = rt
+        self._app = app
+        self._snapshot: dict[str, Any] | None = None
+        self._feed: list[dict[str, Any]] = []
+        self._changes: dict[str, int] = {}
+        self._number = 0
+        self._dirty = False
+
+    async def run(self) -> None:
+        """As long as the web process lives."""
+        await asyncio.gather(self._listen(), self._tell())
+
+    async def _listen(self) -> None:
+        takers: dict[str, Callable[[Any], None]] = {sampler.CHANNEL: self._take_snapshot, feed.CHANNEL: self._take_feed}
+        while True:
+            try:
+                async with self._rt.valkey.pubsub(ignore_subscribe_messages=True) as channel:
+                    await channel.subscribe(*takers)
+                    while True:
+                        message = await channel.get_message(timeout=5)
+                        if message is not None:
+                            takers[message["channel"]](orjson.loads(message["data"]))
+            except (RedisError, OSError) as error:
+                log.warning("live_channel_away", error=str(error)[:200])
+                await asyncio.sleep(0.5)
+
+    def _take_snapshot(self, snapshot: dict[str, Any]) -> None:
+        self._snapshot = snapshot
+        self._dirty = True
+
+    def _take_feed(self, message: dict[str, Any]) -> None:
+        self._number += 1
+        for item in message["items"]:
+            if "webhook_id" in item:
+                self._changes[item["webhook_id"]] = self._number
+        if message["kind"] == "delivery":
+            self._feed = [*reversed(message["items"]), *self._feed][:30]
+        if len(self._changes) > _CHANGES_MAX:
+            self._changes = dict(sorted(self._changes.items(), key=lambda pair: pair[1])[-_CHANGES_MAX:])
+        self._changes["*"] = self._number
+        self._dirty = True
+
+    async def _tell(self) -> None:
+        name = LiveState.get_full_name()
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            if not self._dirty or self._app.sio is None:
+                continue
+            self._dirty = False
+            delta = live_delta(self._snapshot, self._feed, self._changes)
+            self._snapshot = None
+            suffixed = {f"{key}_rx_state_": value for key, value in delta.items()}
+            try:
+                await self._app.sio.emit("event", StateUpdate(delta={name: suffixed}), namespace=NAMESPACE, room=ROOM)
+            except Exception as error:  # a broken socket must not silence the others
+                log.warning("broadcast_failed", error=repr(error)[:200])
