@@ -14,7 +14,7 @@ from reflex.state import StateUpdate
 import reflex as rx
 from novapulse.core.runtime import Runtime
 from novapulse.live import sampler
-from novapulse.live.state import LiveState, live_delta
+from novapulse.live.state import LiveState, snapshot_vars
 from novapulse.security.handlers import NAMESPACE, ROOM
 from novapulse.webhooks import feed
 
@@ -77,8 +77,10 @@ class Broadcaster:
             if not self._dirty or self._app.sio is None:
                 continue
             self._dirty = False
-            delta = live_delta(self._snapshot, self._feed, self._changes)
-            self._snapshot = None
+            delta: dict[str, Any] = {"feed": self._feed, "changes": self._changes}
+            if self._snapshot is not None:
+                delta |= snapshot_vars(self._snapshot)
+                self._snapshot = None
             suffixed = {f"{key}_rx_state_": value for key, value in delta.items()}
             try:
                 await self._app.sio.emit("event", StateUpdate(delta={name: suffixed}), namespace=NAMESPACE, room=ROOM)

@@ -1,4 +1,4 @@
-"""What every dashboard shows, sent to all by one broadcast. No handler of a page writes here but the first load."""
+"""What every dashboard shows, sent to all by one broadcast. A page only loads it once, when it opens."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from novapulse.core.runtime import current
 from novapulse.live.sampler import LAST
 from novapulse.security.handlers import handler
 
-_FEED_MAX = 30
-
 
 class LiveState(rx.State):
     """The latest snapshot and the latest happenings."""
 
     at: str = ""
-    snapshot: dict[str, Any] = {}  # noqa: RUF012 - Reflex copies defaults
+    per_s: float = 0.0
+    rates: list[dict[str, float]] = []  # noqa: RUF012 - Reflex copies defaults
+    queues: list[dict[str, Any]] = []  # noqa: RUF012
+    workers: list[dict[str, Any]] = []  # noqa: RUF012
+    overview: dict[str, Any] = {}  # noqa: RUF012
     feed: list[dict[str, Any]] = []  # noqa: RUF012
-    changes: dict[str, int] = {}  # noqa: RUF012 - webhook id -> number of the broadcast that last told of it
+    changes: dict[str, int] = {}  # noqa: RUF012 - webhook id, or "*" for any -> number of the last message about it
 
     @handler(Permission.WEBHOOKS_READ)
     @rx.event
@@ -29,15 +31,36 @@ class LiveState(rx.State):
         """The first snapshot, for a page that has just opened."""
         found = await current().valkey.get(LAST)
         if found:
-            self.snapshot = orjson.loads(found)
-            self.at = self.snapshot["at"]
+            for name, value in snapshot_vars(orjson.loads(found)).items():
+                setattr(self, name, value)
 
 
-def live_delta(snapshot: dict[str, Any] | None, feed: list[dict[str, Any]], changes: dict[str, int]) -> dict[str, Any]:
-    """What the broadcast sends: only what changed, under the names the browser knows."""
-    delta: dict[str, Any] = {}
-    if snapshot is not None:
-        delta |= {"at": snapshot["at"], "snapshot": snapshot}
-    if feed:
-        delta |= {"feed": feed[:_FEED_MAX], "changes": changes}
-    return delta
+def snapshot_vars(snapshot: dict[str, Any]) -> dict[str, Any]:
+    """A snapshot of the sampler as the variables above."""
+    overview = snapshot["overview"]
+    rate = overview["success_rate"]
+    attempts = overview["series"]
+    return {
+        "at": snapshot["at"],
+        "per_s": snapshot["per_s"],
+        "rates": [{"v": rate_} for rate_ in snapshot["rates"]],
+        "queues": [queue | {name: _shown(queue[name]) for name in _COUNTS} for queue in snapshot["queues"]],
+        "workers": [worker | {"mb": _megabytes(worker["rss_bytes"])} for worker in snapshot["workers"] or []],
+        "overview": overview
+        | {
+            "rate": "–" if rate is None else f"{rate * 100:.2f} %".replace("100.00", "100"),
+            "p95": "–" if overview["p95_ms"] is None else f"{overview['p95_ms']:.0f} ms",
+            "series": [{"at": p["at"], "ok": p["delivered"], "failed": p["failed"]} for p in attempts],
+        },
+    }
+
+
+_COUNTS = ("waiting", "active", "completed", "parked", "workers")
+
+
+def _shown(count: int | None) -> str:
+    return "?" if count is None else f"{count:,}"
+
+
+def _megabytes(size: int | None) -> str:
+    return "?" if size is None else f"{size / 1e6:.0f} MB"

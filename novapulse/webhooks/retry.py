@@ -49,17 +49,18 @@ def decide(
         return Decision(None, f"All {len(delays)} attempts of the schedule failed.")
     delay_s = delays[failures_in_schedule] * (1 + _JITTER * random())
     reason = (
-        f"Attempt {failures_in_schedule + 1} of {len(delays)}, {_spoken(delays[failures_in_schedule])} after the last."
+        f"Attempt {failures_in_schedule + 1} of {len(delays)}, {spoken(delays[failures_in_schedule])} after the last."
     )
     if outcome.retry_after_s is not None and outcome.status_code in _ASKS_TO_WAIT:
         asked_s = min(outcome.retry_after_s, _RETRY_AFTER_MAX_S)
         if asked_s > delay_s:
             delay_s = asked_s * (1 + _JITTER / 4 * random())
-            reason = f"The receiver answered {outcome.status_code} and asked to wait {_spoken(asked_s)}."
+            reason = f"The receiver answered {outcome.status_code} and asked to wait {spoken(asked_s)}."
     return Decision(now + round(delay_s * 1000), reason)
 
 
-def _spoken(seconds: float) -> str:
+def spoken(seconds: float) -> str:
+    """A number of seconds as people say it: `5 min`, `2 h`."""
     for size, word in ((3_600, "h"), (60, "min")):
         if seconds >= size and seconds % size == 0:
             return f"{seconds / size:g} {word}"

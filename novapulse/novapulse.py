@@ -1,0 +1,64 @@
+"""The Reflex app: pages, the API and the gate around them, and what runs as long as the web process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import reflex as rx
+
+from novapulse.api import make_api
+from novapulse.core import logging
+from novapulse.core.runtime import open_runtime
+from novapulse.launch.configuration import load_settings
+from novapulse.live.broadcast import Broadcaster
+from novapulse.overview.page import overview_page
+from novapulse.overview.state import OverviewState
+from novapulse.security import sessions
+from novapulse.security.gate import Gate
+from novapulse.security.handlers import DefaultDeny
+from novapulse.ui.connection import connection_notice
+from novapulse.ui.tokens import STYLESHEETS, theme
+from novapulse.webhooks.screens.detail_page import webhook_page
+from novapulse.webhooks.screens.detail_state import DetailState
+from novapulse.webhooks.screens.form_page import edit_page, new_page
+from novapulse.webhooks.screens.form_state import FormState
+from novapulse.webhooks.screens.list_page import webhooks_page
+from novapulse.webhooks.screens.list_state import ListState
+from worker.enqueue import make_enqueue
+
+_settings = load_settings()
+
+
+@asynccontextmanager
+async def _lifespan() -> AsyncGenerator[None]:
+    logging.configure(_settings, "web")
+    enqueue = make_enqueue(_settings)
+    rt = open_runtime(_settings, enqueue)
+    tasks = [asyncio.create_task(work) for work in (Broadcaster(rt, app).run(), sessions.follow_revocations(rt))]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await enqueue.close()
+        await rt.close()
+
+
+app = rx.App(
+    theme=theme(),
+    stylesheets=STYLESHEETS,
+    overlay_component=connection_notice(),
+    api_transformer=[make_api(_settings), Gate],
+    html_lang="en",
+)
+app.add_middleware(DefaultDeny())
+app.register_lifespan_task(_lifespan)
+
+app.add_page(overview_page, route="/", title="Overview · NovaPulse", on_load=OverviewState.load)
+app.add_page(webhooks_page, route="/webhooks", title="Webhooks · NovaPulse", on_load=ListState.load)
+app.add_page(new_page, route="/webhooks/new", title="New webhook · NovaPulse", on_load=FormState.start_new)
+app.add_page(webhook_page, route="/webhooks/[webhook_id]", title="Webhook · NovaPulse", on_load=DetailState.load)
+app.add_page(edit_page, route="/webhooks/[webhook_id]/edit", title="Edit webhook · NovaPulse", on_load=FormState.start_edit)

@@ -1,0 +1,1 @@
+"""The first page: the last 24 hours and this very second."""
