@@ -7,9 +7,8 @@ import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, NoReturn, TypeVar
 
-import click
 import typer
 
 from novapulse.launch.configuration import load_settings
@@ -181,21 +180,13 @@ def version() -> None:
 def main() -> None:
     """Entry point: every failure is one line on standard error and an exit code."""
     try:
-        code = app(standalone_mode=False)
+        app()  # ends by SystemExit, also for a wrong option
     except StartError as error:
-        code = _fail(str(error), 1)
-    except click.exceptions.Exit as error:
-        code = error.exit_code
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        code = _fail("stopped", 130)
+        _fail(str(error))
     except Exception as error:
         if os.environ.get("NOVAPULSE_LOG_LEVEL") == "debug":
             raise
-        code = _fail(_explain(error), 1)
-    sys.exit(code if isinstance(code, int) else 0)
+        _fail(_explain(error))
 
 
 def _explain(error: Exception) -> str:
@@ -204,9 +195,9 @@ def _explain(error: Exception) -> str:
     return explain(error)
 
 
-def _fail(message: str, code: int) -> int:
+def _fail(message: str) -> NoReturn:
     print(f"novapulse: {message}", file=sys.stderr, flush=True)
-    return code
+    sys.exit(1)
 
 
 if __name__ == "__main__":

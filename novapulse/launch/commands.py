@@ -50,7 +50,9 @@ async def send_event(settings: Settings, type_: str, data: str, tenant: str | No
         raise BadRequestError(f"--data is no JSON: {error}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise InvalidError.at("/" + "/".join(map(str, first["loc"])), first["msg"]) from error
+        raise InvalidError.at(
+            "/" + "/".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+        ) from error
     async with local_runtime(settings) as rt:
         accepted = await accept(rt, SYSTEM, event)
         return json.dumps(accepted.model_dump(mode="json"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from novapulse.core.errors import ProblemError
+from novapulse.core.errors import InvalidError, ProblemError
 
 _TABLES_MISSING = ("no such table", "does not exist")
 
@@ -12,6 +12,9 @@ def explain(error: Exception) -> str:
     from redis.exceptions import RedisError
     from sqlalchemy.exc import DBAPIError
 
+    if isinstance(error, InvalidError):
+        # On a command line there is no document to point into: `/role` is the option `role`.
+        return "; ".join(f"{fault.pointer.lstrip('/')}: {fault.detail}" for fault in error.errors)
     if isinstance(error, ProblemError):
         return error.detail
     first = (str(getattr(error, "orig", None) or error).strip().splitlines() or [""])[0]
