@@ -47,13 +47,16 @@ async def _lifespan() -> AsyncGenerator[None]:
         await rt.close()
 
 
+_connection_notice = rx.memo(connection_notice)
+
 app = rx.App(
     theme=theme(),
     stylesheets=STYLESHEETS,
-    overlay_component=connection_notice(),
     api_transformer=[make_api(_settings), Gate],
     html_lang="en",
 )
+# In place of Reflex's own notices, which show internal addresses.
+app.app_wraps[5, "Overlay"] = lambda stateful: _connection_notice() if stateful else None
 app.add_middleware(DefaultDeny())
 app.register_lifespan_task(_lifespan)
 
@@ -61,4 +64,6 @@ app.add_page(overview_page, route="/", title="Overview · NovaPulse", on_load=Ov
 app.add_page(webhooks_page, route="/webhooks", title="Webhooks · NovaPulse", on_load=ListState.load)
 app.add_page(new_page, route="/webhooks/new", title="New webhook · NovaPulse", on_load=FormState.start_new)
 app.add_page(webhook_page, route="/webhooks/[webhook_id]", title="Webhook · NovaPulse", on_load=DetailState.load)
-app.add_page(edit_page, route="/webhooks/[webhook_id]/edit", title="Edit webhook · NovaPulse", on_load=FormState.start_edit)
+app.add_page(
+    edit_page, route="/webhooks/[webhook_id]/edit", title="Edit webhook · NovaPulse", on_load=FormState.start_edit
+)

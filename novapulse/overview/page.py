@@ -18,7 +18,9 @@ def overview_page() -> rx.Component:
     return shell(
         watch(value=LiveState.changes["*"], on_change=OverviewState.load),
         rx.cond(
-            OverviewState.loaded & ~(OverviewState.has_webhook & OverviewState.has_delivery), _checklist(), rx.fragment()
+            OverviewState.loaded & ~(OverviewState.has_webhook & OverviewState.has_delivery),
+            _checklist(),
+            rx.fragment(),
         ),
         rx.cond(LiveState.at == "", skeleton_rows(6), _live()),
         active="Overview",
@@ -72,7 +74,9 @@ def _step(done: Any, title: str, text: str, href: str) -> rx.Component:
     return rx.hstack(
         rx.cond(done, rx.icon("circle-check", color="var(--green-11)", size=18), rx.icon("circle", size=18)),
         rx.vstack(
-            rx.el.a(title, href=href, class_name="np-link"), rx.text(text, size="1", color="var(--gray-11)"), spacing="0"
+            rx.el.a(title, href=href, class_name="np-link"),
+            rx.text(text, size="1", color="var(--gray-11)"),
+            spacing="0",
         ),
         align="center",
         py="6px",

@@ -14,7 +14,9 @@ _COLORS = {status: color for status, (color, _) in TONES.items()}
 def status_badge(status: Any) -> rx.Component:
     """A status as icon, word and colour."""
     return rx.badge(
-        rx.match(status, *((name, rx.icon(icon, size=13)) for name, (_, icon) in TONES.items()), rx.icon("circle", size=13)),
+        rx.match(
+            status, *((name, rx.icon(icon, size=13)) for name, (_, icon) in TONES.items()), rx.icon("circle", size=13)
+        ),
         status,
         color_scheme=rx.match(status, *_COLORS.items(), "gray"),
         variant="soft",
@@ -99,7 +101,9 @@ def field(
         *([rx.text(hint, size="1", color="var(--gray-11)", id=f"{name}-hint")] if hint else []),
         rx.cond(
             error != "",
-            rx.text(error, size="1", color="var(--red-11)", role="alert", custom_attrs={"data-testid": f"error-{name}"}),
+            rx.text(
+                error, size="1", color="var(--red-11)", role="alert", custom_attrs={"data-testid": f"error-{name}"}
+            ),
         ),
         spacing="1",
         width="100%",
@@ -107,7 +111,9 @@ def field(
     )
 
 
-def confirm_by_name(trigger: rx.Component, *, title: str, text: str, name: Any, typed: Any, on_type: Any, on_confirm: Any) -> rx.Component:
+def confirm_by_name(
+    trigger: rx.Component, *, title: str, text: str, name: Any, typed: Any, on_type: Any, on_confirm: Any
+) -> rx.Component:
     """A destroying act that asks for the name of what is destroyed."""
     return rx.alert_dialog.root(
         rx.alert_dialog.trigger(trigger),

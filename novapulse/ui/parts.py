@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import reflex as rx
+from reflex.event import no_args_event_spec
 
 _LIBRARY = "$/public" + rx.asset("parts.jsx", shared=True)
 
@@ -18,7 +19,7 @@ class Watch(_Part):
 
     tag = "Watch"
     value: rx.Var[Any]
-    on_change: rx.EventHandler[rx.event.no_args_spec]
+    on_change: rx.EventHandler[no_args_event_spec]
 
 
 class TimeAgo(_Part):

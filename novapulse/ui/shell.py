@@ -28,7 +28,9 @@ def shell(
         palette(pages=[{"label": label, "href": href} for label, href, _ in PAGES]),
         rx.el.aside(_brand(), _navigation(active), rx.spacer(), _foot(), class_name="np-sidebar"),
         rx.el.div(
-            rx.el.header(_phone_menu(active), _crumbs(crumbs), rx.spacer(), live_indicator(), *actions, class_name="np-top"),
+            rx.el.header(
+                _phone_menu(active), _crumbs(crumbs), rx.spacer(), live_indicator(), *actions, class_name="np-top"
+            ),
             rx.el.main(*children, id="content", class_name="np-main"),
         ),
         class_name="np-layout",

@@ -26,7 +26,7 @@ from novapulse.webhooks.schemas import AttemptView
 from novapulse.webhooks.sender import Sender
 
 DEFAULT_TYPE = "novapulse.test"
-_EXAMPLE: dict[str, Any] = {"message": "This is a test delivery from NovaPulse."}
+EXAMPLE: dict[str, Any] = {"message": "This is a test delivery from NovaPulse."}
 _RECORD_MS = 15_000  # beyond the attempt's own limit, for recording it
 
 _EVENT: Table = Event.__table__  # pyright: ignore[reportAttributeAccessIssue]
@@ -62,7 +62,7 @@ async def send_test(
         type_ = event_type or DEFAULT_TYPE
         if data is None:
             known = await session.get(EventType, type_)
-            data = known.example if known is not None and known.example is not None else _EXAMPLE
+            data = known.example if known is not None and known.example is not None else EXAMPLE
         now = now_ms()
         target = (await part.targets.load(session, [webhook_id], now))[webhook_id]
         event_id, delivery_id = new_id("evt"), new_id("dlv")

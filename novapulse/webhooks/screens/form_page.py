@@ -176,7 +176,11 @@ def _timeline() -> rx.Component:
 
 def _made() -> rx.Component:
     return rx.vstack(
-        rx.callout("The webhook is made. Keep its secret where you verify deliveries.", icon="circle-check", color_scheme="green"),
+        rx.callout(
+            "The webhook is made. Keep its secret where you verify deliveries.",
+            icon="circle-check",
+            color_scheme="green",
+        ),
         rx.box(
             rx.heading("Signing secret", size="3", as_="h2", mb="10px"),
             secret_box(webhook_id=FormState.made_id, open=True, can_rotate=False),

@@ -158,7 +158,11 @@ class FormState(rx.State):
         typed = {name: self.values.get(name, "").strip() for name in _FIELDS}
         problems: list[tuple[str, str]] = []
         data: dict[str, Any] = {name: typed[name] for name in ("url", "name", "description")}
-        data |= {"tenant": typed["tenant"] or None, "event_types": _listed(typed["event_types"]), "ordered": self.ordered}
+        data |= {
+            "tenant": typed["tenant"] or None,
+            "event_types": _listed(typed["event_types"]),
+            "ordered": self.ordered,
+        }
         for name, text in (("rate_limit", typed["rate_limit"]), ("timeout_s", typed["timeout_s"] or "15")):
             try:
                 data[name] = float(text) if text else None

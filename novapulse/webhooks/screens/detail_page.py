@@ -1,0 +1,200 @@
+"""`/webhooks/[webhook_id]`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import reflex as rx
+
+from novapulse.live.state import LiveState
+from novapulse.ui.components import confirm_by_name, error_state, section, skeleton_rows, stat_card, status_badge
+from novapulse.ui.parts import copy_button, secret_box, watch
+from novapulse.ui.shell import shell
+from novapulse.webhooks.screens.delivery_log import delivery_drawer, delivery_log
+from novapulse.webhooks.screens.detail_state import DetailState
+from novapulse.webhooks.screens.test_dialog import test_dialog
+
+
+def webhook_page() -> rx.Component:
+    """One webhook."""
+    w = DetailState.webhook
+    return shell(
+        watch(value=LiveState.changes[w["id"].to(str)], on_change=DetailState.refresh),
+        rx.cond(DetailState.problem != "", error_state(DetailState.problem, DetailState.refresh)),
+        rx.cond(DetailState.loaded, _content(w), skeleton_rows(8)),
+        active="Webhooks",
+        crumbs=[("Webhooks", "/webhooks"), (w["label"].to(str), None)],
+    )
+
+
+def _content(w: Any) -> rx.Component:
+    return rx.vstack(
+        _head(w),
+        rx.cond(
+            w["status"] == "disabled",
+            rx.callout(
+                "NovaPulse disabled this webhook. "
+                + w["reason"].to(str)
+                + " Its deliveries wait; enable it when it works.",
+                icon="circle-off",
+                color_scheme="red",
+            ),
+        ),
+        _numbers(),
+        rx.tabs.root(
+            rx.tabs.list(
+                rx.tabs.trigger("Deliveries", value="deliveries"),
+                rx.tabs.trigger("Settings", value="settings"),
+                rx.tabs.trigger("Secret", value="secret", custom_attrs={"data-testid": "tab-secret"}),
+            ),
+            rx.tabs.content(delivery_log(), value="deliveries", pt="16px"),
+            rx.tabs.content(_settings(w), value="settings", pt="16px"),
+            rx.tabs.content(
+                section("Signing secret", secret_box(webhook_id=w["id"].to(str), open=False, can_rotate=True)),
+                value="secret",
+                pt="16px",
+            ),
+            value=DetailState.tab,
+            on_change=lambda tab: DetailState.go("tab", tab),
+            width="100%",
+        ),
+        delivery_drawer(),
+        spacing="4",
+        width="100%",
+        align="stretch",
+    )
+
+
+def _head(w: Any) -> rx.Component:
+    return rx.flex(
+        rx.vstack(
+            rx.hstack(
+                rx.heading(w["label"].to(str), size="6", as_="h1", letter_spacing="-0.02em", class_name="np-cut"),
+                status_badge(w["status"]),
+                status_badge(w["health"]),
+                align="center",
+                wrap="wrap",
+            ),
+            rx.hstack(
+                rx.text(w["url"].to(str), class_name="np-mono np-cut", color="var(--gray-11)"),
+                copy_button(text=w["url"].to(str), label="Copy"),
+                align="center",
+                min_width="0",
+            ),
+            spacing="1",
+            min_width="0",
+            flex="1 1 320px",
+        ),
+        rx.hstack(
+            test_dialog(),
+            rx.cond(
+                w["status"] == "active",
+                rx.button(
+                    rx.icon("pause", size=15),
+                    "Pause",
+                    variant="soft",
+                    on_click=DetailState.set_status("paused"),
+                    custom_attrs={"data-testid": "webhook-pause"},
+                ),
+                rx.button(
+                    rx.icon("play", size=15),
+                    "Enable",
+                    on_click=DetailState.set_status("active"),
+                    custom_attrs={"data-testid": "webhook-enable"},
+                ),
+            ),
+            rx.link(
+                rx.button("Edit", variant="soft", color_scheme="gray"), href="/webhooks/" + w["id"].to(str) + "/edit"
+            ),
+            confirm_by_name(
+                rx.icon_button(
+                    rx.icon("trash-2", size=16),
+                    variant="soft",
+                    color_scheme="red",
+                    custom_attrs={"aria-label": "Delete webhook", "data-testid": "webhook-delete"},
+                ),
+                title="Delete this webhook?",
+                text="Its deliveries, attempts and statistics are deleted with it, for good.",
+                name=w["label"].to(str),
+                typed=DetailState.typed_name,
+                on_type=DetailState.type_name,
+                on_confirm=DetailState.delete,
+            ),
+            wrap="wrap",
+            align="center",
+        ),
+        wrap="wrap",
+        gap="12px",
+        align="start",
+    )
+
+
+def _numbers() -> rx.Component:
+    n = DetailState.numbers
+    return rx.vstack(
+        rx.hstack(
+            rx.spacer(),
+            rx.segmented_control.root(
+                *(rx.segmented_control.item(w, value=w) for w in ("1h", "24h", "7d")),
+                value=DetailState.window,
+                on_change=lambda w: DetailState.go("window", w),
+                size="1",
+            ),
+            width="100%",
+        ),
+        rx.el.div(
+            stat_card("Delivered", n["delivered"], testid="webhook-delivered"),
+            stat_card("Failed", n["failed"], testid="webhook-failed"),
+            stat_card("Success", n["rate"], "of attempts"),
+            stat_card("p50 / p95 / p99", n["p50"] + " / " + n["p95"] + " / " + n["p99"]),
+            stat_card("Open", n["open"], "waiting or retrying"),
+            class_name="np-stats",
+        ),
+        rx.box(
+            rx.recharts.bar_chart(
+                rx.recharts.bar(
+                    data_key="ok", name="Succeeded", stack_id="a", fill="var(--green-9)", is_animation_active=False
+                ),
+                rx.recharts.bar(
+                    data_key="failed", name="Failed", stack_id="a", fill="var(--red-9)", is_animation_active=False
+                ),
+                rx.recharts.x_axis(data_key="at", font_size=11, tick_line=False, axis_line=False, min_tick_gap=40),
+                rx.recharts.graphing_tooltip(),
+                data=DetailState.series,
+                height=140,
+                width="100%",
+            ),
+            class_name="np-card",
+        ),
+        spacing="3",
+        width="100%",
+        align="stretch",
+    )
+
+
+def _settings(w: Any) -> rx.Component:
+    rows = (
+        ("Event types", "event_types"),
+        ("Tenant", "tenant"),
+        ("Timeout", "timeout"),
+        ("Rate limit", "rate"),
+        ("Order", "ordered"),
+        ("Retry schedule", "schedule"),
+        ("Headers", "headers"),
+        ("Description", "description"),
+        ("Id", "id"),
+    )
+    return section(
+        "Settings",
+        rx.data_list.root(
+            *(
+                rx.data_list.item(
+                    rx.data_list.label(label),
+                    rx.data_list.value(rx.text(w[key].to(str), white_space="pre-wrap", word_break="break-word")),
+                )
+                for label, key in rows
+            ),
+            size="2",
+        ),
+        action=rx.link(rx.button("Edit", size="1", variant="soft"), href="/webhooks/" + w["id"].to(str) + "/edit"),
+    )
