@@ -44,6 +44,7 @@ wheel: ## Build the wheel with the compiled frontend in it
 
 sync: $(filter .venv-uv/bin/uv,$(UV)) ## Install the locked dependencies into .venv
 	@$(SYNC)
+	@$(RUN) python -m compileall -q novapulse worker
 
 .venv-uv/bin/uv:
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

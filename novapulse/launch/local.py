@@ -12,7 +12,7 @@ from novapulse.settings import Settings
 @asynccontextmanager
 async def local_runtime(settings: Settings) -> AsyncGenerator[Runtime]:
     """Database, Valkey and keyring for the time of one command."""
-    from worker.broker import make_enqueue
+    from worker.enqueue import make_enqueue
 
     enqueue = make_enqueue(settings)
     rt = open_runtime(settings, enqueue)

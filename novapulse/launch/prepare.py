@@ -13,7 +13,6 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from asyncpg import PostgresError
 from redis.exceptions import AuthenticationError, RedisError
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -98,11 +97,20 @@ def _database_faults(settings: Settings) -> Generator[None]:
             f"NOVAPULSE_DATABASE_URL cannot be used: {_first_line(error)}.",
             "It looks like postgresql://user:password@host:5432/name.",
         ) from error
-    except (SQLAlchemyError, OSError, TimeoutError, PostgresError) as error:
+    except (SQLAlchemyError, OSError, TimeoutError, *_driver_errors(settings)) as error:
         raise StartError(
             f"The database cannot be used ({_database_place(settings)}: {_first_line(error)}).",
             "Start it, or correct NOVAPULSE_DATABASE_URL; leave that empty to use SQLite in the data folder.",
         ) from error
+
+
+def _driver_errors(settings: Settings) -> tuple[type[Exception], ...]:
+    """What the driver raises while connecting, which SQLAlchemy passes on as it is."""
+    if not settings.database.startswith("postgresql+asyncpg"):
+        return ()
+    from asyncpg import PostgresError
+
+    return (PostgresError,)
 
 
 def _database_place(settings: Settings) -> str:
