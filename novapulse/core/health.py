@@ -15,6 +15,7 @@ from novapulse.core.runtime import Runtime
 
 _TIMEOUT_S = 2.0
 _CACHED_S = 1.0
+_BAD_CACHED_S = 0.1  # a start is watched closely, and good news should not be late
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +42,8 @@ class Health:
     async def checks(self) -> list[Check]:
         """Database, migrations, Valkey, scheduler and workers."""
         async with self._lock:
-            if time.monotonic() - self._done_at > _CACHED_S:
+            keep_s = _CACHED_S if all(check.ok for check in self._done) else _BAD_CACHED_S
+            if time.monotonic() - self._done_at > keep_s:
                 wanted = {
                     "database": self._database,
                     "migrations": self._migrations,
