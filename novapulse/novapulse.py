@@ -54,9 +54,10 @@ app = rx.App(
     stylesheets=STYLESHEETS,
     api_transformer=[make_api(_settings), Gate],
     html_lang="en",
+    head_components=[rx.el.link(rel="icon", href="/logo.svg")],
 )
 # In place of Reflex's own notices, which show internal addresses.
-app.app_wraps[5, "Overlay"] = lambda stateful: _connection_notice() if stateful else None
+app.app_wraps[5, "Overlay"] = lambda stateful: rx.fragment(_connection_notice()) if stateful else None
 app.add_middleware(DefaultDeny())
 app.register_lifespan_task(_lifespan)
 

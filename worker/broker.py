@@ -122,7 +122,7 @@ class QueueBroker(RedisStreamBroker):
                     yield entry
                 wait_s = _BACKOFF_FIRST_S
             except ResponseError as error:
-                if "NOGROUP" not in str(error):
+                if "NOGROUP" not in str(error) and "no such key" not in str(error):
                     log.error("queue_not_readable", queue=self.queue, error=str(error)[:200])
                     await asyncio.sleep(_BACKOFF_MAX_S)
                 await self._make_group()

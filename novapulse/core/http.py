@@ -156,6 +156,8 @@ class ApiRoute(APIRoute):
             request = _JsonRequest(request.scope, request.receive)
             if request.method in ("POST", "PUT", "PATCH") and await request.body():
                 _require_json(request)
+                # Parsed here, because FastAPI replaces what the parser says by a sentence of its own.
+                await request.json()
             key = request.headers.get("idempotency-key")
             if key is None or request.method != "POST":
                 return await inner(request)
