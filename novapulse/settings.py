@@ -2,6 +2,7 @@
 
 Nothing else in the code base reads the environment for its own configuration.
 """
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ class Settings(BaseSettings):
     redis_url: str = Field("", description="Valkey/Redis URL; empty means the embedded Valkey.")
     secret_key: SecretStr = Field(
         SecretStr(""),
-        description="Base64 keys of 32 bytes, newest first, comma-separated; empty means `secret.key` in the data folder.",
+        description="Base64 keys of 32 bytes, newest first, comma-separated; empty: `secret.key` in the data folder.",
     )
 
     # Serving

@@ -109,7 +109,10 @@ class Instance:
         """The processes by name: web, worker, scheduler, valkey."""
         found: dict[str, psutil.Process] = {}
         for child in self.process.children():
-            words = child.cmdline()
+            try:
+                words = child.cmdline()
+            except psutil.Error:  # it has just died
+                continue
             name = "valkey" if words and "valkey-server" in words[0] else words[-1] if words else "?"
             found[name] = child
         return found

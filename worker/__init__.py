@@ -1,1 +1,1 @@
-"""The processes that work: Taskiq on Redis streams, made crash-safe. Imports services, nothing imports it but `launch`."""
+"""The processes that work: Taskiq on Redis streams, made crash-safe. Only `launch` imports them."""

@@ -8,6 +8,7 @@ are acknowledged but never deleted, and any error of Redis ends the worker. Here
 - acknowledging deletes the entry and counts it, atomically;
 - errors are survived under the same consumer name, and a lost group is made again.
 """
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
 """Putting jobs on a queue, in Taskiq's message format, without importing any task."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 

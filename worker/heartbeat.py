@@ -2,6 +2,7 @@
 
 It stops with the process, by SIGKILL or SIGSTOP alike; what the worker held is then taken over.
 """
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 

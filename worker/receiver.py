@@ -26,7 +26,7 @@ class QueueReceiver(Receiver):
 
     broker: QueueBroker
 
-    async def callback(self, message: bytes | AckableMessage, raise_err: bool = False) -> None:
+    async def callback(self, message: bytes | AckableMessage, raise_err: bool = False) -> None:  # noqa: ARG002 - Taskiq's signature
         """Run one job and acknowledge it."""
         if not isinstance(message, Entry):
             raise TypeError("a QueueReceiver runs the entries of a QueueBroker")

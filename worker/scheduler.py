@@ -1,8 +1,10 @@
 """The scheduler: whatever must be done by one process only. Any number may run; a lease in Valkey elects one."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -72,10 +74,9 @@ async def run_scheduler(settings: Settings, stop: asyncio.Event) -> None:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-        try:
-            await rt.valkey.eval(_RELEASE, 1, keys.SCHEDULER, token)
-        except (RedisError, OSError, TimeoutError):
-            pass  # the lease runs out by itself
+        # If Valkey is away the lease runs out by itself.
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
+            await rt.valkey.register_script(_RELEASE)(keys=[keys.SCHEDULER], args=[token])
         await enqueue.close()
         await rt.close()
 

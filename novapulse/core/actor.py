@@ -14,7 +14,7 @@ class Permission(StrEnum):
 
     WEBHOOKS_READ = "webhooks:read"
     WEBHOOKS_WRITE = "webhooks:write"
-    WEBHOOKS_SECRET = "webhooks:secret"
+    WEBHOOKS_SECRET = "webhooks:secret"  # noqa: S105 - a name
     EVENTS_READ = "events:read"
     EVENTS_WRITE = "events:write"
     DELIVERIES_READ = "deliveries:read"

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import orjson
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Table, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlmodel import SQLModel
 
 _BUSY_TIMEOUT_MS = 15_000
 
@@ -49,10 +50,12 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[AsyncSession]:
         """A session in one transaction: committed at the end, rolled back on any exception."""
-        async with self.write_connection() as connection:
-            async with AsyncSession(bind=connection, expire_on_commit=False) as session:
-                yield session
-                await session.flush()
+        async with (
+            self.write_connection() as connection,
+            AsyncSession(bind=connection, expire_on_commit=False) as session,
+        ):
+            yield session
+            await session.flush()
 
     @asynccontextmanager
     async def write_connection(self) -> AsyncGenerator[AsyncConnection]:
@@ -69,6 +72,11 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+
+
+def table_of(model: type[SQLModel]) -> Table:
+    """The table of a model, for statements that work on columns and not on objects."""
+    return cast(Table, getattr(model, "__table__"))  # noqa: B009 - SQLModel does not declare it
 
 
 def _tune_sqlite(engine: AsyncEngine) -> None:

@@ -1,4 +1,5 @@
 """Is what NovaPulse needs there? Each check says how long it took and, if it failed, why."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 

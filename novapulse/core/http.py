@@ -1,4 +1,5 @@
 """What every API call goes through: a request id, a limit on the body, strict JSON, idempotency keys."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
@@ -126,7 +127,7 @@ def parse_json(body: bytes) -> Any:
     if _NUL in body:
         _refuse_nul(value, "")
     if _BIG_INTEGER.search(body):
-        import json  # noqa: PLC0415 - slow, and hardly ever needed: orjson rounds integers beyond 64 bits
+        import json
 
         return json.loads(body)
     return value

@@ -2,6 +2,8 @@
 
 After draft-ietf-httpapi-idempotency-key-header. Only answers that did something (2xx) are kept.
 """
+# pyright: reportAssignmentType=false
+# SQLModel declares `__tablename__` as something to be computed; a plain string is what it documents.
 
 from __future__ import annotations
 
@@ -9,11 +11,12 @@ import hashlib
 from dataclasses import dataclass
 
 import orjson
-from sqlalchemy import BigInteger, Table, Text, delete, insert, select, update
+from sqlalchemy import BigInteger, Text, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Field, SQLModel
 
 from novapulse.core.clock import now_ms
+from novapulse.core.database import table_of
 from novapulse.core.errors import BadRequestError, ConflictError
 from novapulse.core.runtime import Runtime
 
@@ -34,7 +37,7 @@ class IdempotentAnswer(SQLModel, table=True):
     created_at: int = Field(default=0, sa_type=BigInteger, index=True)
 
 
-_ANSWER: Table = IdempotentAnswer.__table__  # pyright: ignore[reportAttributeAccessIssue]
+_ANSWER = table_of(IdempotentAnswer)
 
 
 @dataclass(frozen=True, slots=True)

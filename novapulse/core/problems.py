@@ -62,9 +62,9 @@ def install(app: FastAPI) -> None:
         return problem_response(request, ProblemError(detail, error.status_code, title, headers))
 
     async def away(request: Request, error: Exception) -> Response:
-        if isinstance(error, DBAPIError) and not isinstance(error, (OperationalError, InterfaceError)):
-            if not error.connection_invalidated:
-                return await unexpected(request, error)
+        lost = isinstance(error, (OperationalError, InterfaceError)) or getattr(error, "connection_invalidated", True)
+        if not lost:
+            return await unexpected(request, error)
         log.warning("dependency_away", path=request.url.path, error=f"{type(error).__name__}: {error}"[:300])
         return problem_response(request, UnavailableError(_AWAY))
 

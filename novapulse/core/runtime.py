@@ -3,6 +3,7 @@
 Each process builds one `Runtime`. Services take it as their first argument; Reflex states, which
 nobody calls with arguments of ours, get it from `current()`.
 """
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
@@ -15,7 +16,6 @@ from redis.asyncio import Redis
 from novapulse.core.crypto import Keyring, load_keyring
 from novapulse.core.database import Database
 from novapulse.settings import Settings
-
 
 T = TypeVar("T")
 

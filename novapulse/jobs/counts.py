@@ -96,7 +96,7 @@ def _worker(state: dict[str, Any], now: int) -> WorkerView:
 async def _queue(rt: Runtime, name: str, workers: list[WorkerView], now: int) -> QueueCounts:
     stream = f"np:q:{{{name}}}"
     async with rt.valkey.pipeline(transaction=False) as pipe:
-        pipe.hmget(f"{stream}:n", "enqueued", "acked")
+        pipe.hmget(f"{stream}:n", ["enqueued", "acked"])
         pipe.xlen(f"{stream}:parked")
         pipe.xinfo_groups(stream)
         pipe.xrange(stream, count=1)

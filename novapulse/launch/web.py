@@ -32,12 +32,12 @@ def load_app(settings: Settings) -> Any:
             "REFLEX_CHECK_LATEST_VERSION": "false",
         }
     )
-    from reflex_base.registry import RegistrationContext
+    import reflex_base.config
 
     from novapulse.launch.reflex_config import make_config
 
-    # Reflex would look for `rxconfig.py` in the current folder; an installed NovaPulse starts in any folder.
-    RegistrationContext.ensure_context()._set_config(make_config(settings))  # pyright: ignore[reportPrivateUsage]
+    # Reflex would import `rxconfig.py` from the current folder, which is the user's and has none, or somebody else's.
+    reflex_base.config._get_config = lambda project_root=None: make_config(settings)  # noqa: ARG005
     from novapulse.novapulse import app
 
     return app()

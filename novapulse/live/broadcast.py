@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
+import reflex as rx
 import structlog
 from redis.exceptions import RedisError
 from reflex.state import StateUpdate
 
-import reflex as rx
 from novapulse.core.runtime import Runtime
 from novapulse.live import sampler
 from novapulse.live.state import LiveState, snapshot_vars

@@ -1,4 +1,6 @@
 """`/`."""
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# At class level Reflex turns fields into vars, which type checkers cannot see.
 
 from __future__ import annotations
 

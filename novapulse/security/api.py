@@ -103,7 +103,7 @@ async def logout(rt: Rt, live: CurrentSession) -> Response:
 
 
 @router.get("/auth/me", tags=["Accounts"])
-async def me(rt: Rt, live: CurrentSession) -> SignedIn:
+async def me(live: CurrentSession) -> SignedIn:
     """The signed-in user."""
     if live is None:
         raise UnauthorizedError()

@@ -8,10 +8,11 @@ import time
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import Table, select, update
+from sqlalchemy import select, update
 
 from novapulse.core.actor import ROLE_PERMISSIONS, Actor, Permission, Role
 from novapulse.core.clock import now_ms, rfc3339
+from novapulse.core.database import table_of
 from novapulse.core.errors import ForbiddenError, InvalidError, NotFoundError
 from novapulse.core.ids import new_id
 from novapulse.core.pagination import Page, decode_cursor, page_of
@@ -23,7 +24,7 @@ _SHOWN = len(PREFIX) + 6
 _KNOWN_FOR_S = 2.0
 _KNOWN_MAX = 10_000
 _USED_EVERY_MS = 60_000  # how often `last_used_at` is written
-_KEY: Table = ApiKey.__table__  # pyright: ignore[reportAttributeAccessIssue]
+_KEY = table_of(ApiKey)
 
 
 class ApiKeyView(BaseModel):

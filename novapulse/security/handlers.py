@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import reflex as rx
 import structlog
+from reflex.event import Event
+from reflex.middleware.middleware import Middleware
+from reflex.state import BaseState, StateUpdate
 from reflex_base.event.context import EventContext
 
-import reflex as rx
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.errors import UnauthorizedError
 from novapulse.core.runtime import current
 from novapulse.security import sessions
 from novapulse.security.gate import SESSION_HEADER
 from novapulse.security.users import actor_of
-from reflex.event import Event
-from reflex.middleware import Middleware
-from reflex.state import BaseState, StateUpdate
 
 ROOM = "live"
 NAMESPACE = "/_event"
@@ -126,11 +126,11 @@ def _registered(name: str) -> Any:
 def _to_sign_in() -> Event:
     from reflex.event import fix_events
 
-    return fix_events([rx.redirect("/login")], token="")[0]  # noqa: S106 - no credential
+    return fix_events([rx.redirect("/login")], token="")[0]
 
 
 def _denied(unknown: bool) -> list[Event]:
     from reflex.event import fix_events
 
     text = "This action does not exist." if unknown else "You are not allowed to do this."
-    return fix_events([rx.toast.error(text)], token="")  # noqa: S106 - no credential
+    return fix_events([rx.toast.error(text)], token="")

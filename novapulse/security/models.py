@@ -1,4 +1,6 @@
 """The tables of accounts. Passwords, tokens and keys are in them as hashes only; times are ms since the epoch."""
+# pyright: reportAssignmentType=false
+# SQLModel declares `__tablename__` as something to be computed; a plain string is what it documents.
 
 from __future__ import annotations
 

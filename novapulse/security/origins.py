@@ -25,7 +25,7 @@ def is_trusted_origin(settings: Settings, origin: str, host: str) -> bool:
 
 
 def is_same_origin_call(settings: Settings, headers: Mapping[str, str]) -> bool:
-    """Whether a state-changing call with a cookie was made by our own page (OWASP CSRF: fetch metadata, then Origin)."""
+    """Whether a state-changing call with a cookie was made by our own page (OWASP CSRF)."""
     if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
         return False
     return is_trusted_origin(settings, headers.get("origin", ""), headers.get("host", ""))

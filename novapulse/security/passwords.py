@@ -1,4 +1,4 @@
-"""Passwords: Argon2id (RFC 9106), at least 15 characters where nothing else protects the account (NIST SP 800-63B-4)."""
+"""Passwords: Argon2id (RFC 9106), at least 15 characters on their own (NIST SP 800-63B-4)."""
 
 from __future__ import annotations
 

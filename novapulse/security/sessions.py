@@ -18,10 +18,11 @@ from typing import Any
 import structlog
 from pydantic import BaseModel
 from redis.exceptions import RedisError
-from sqlalchemy import Table, select, update
+from sqlalchemy import select, update
 
 from novapulse.core.actor import Actor
 from novapulse.core.clock import now_ms, rfc3339
+from novapulse.core.database import table_of
 from novapulse.core.errors import NotFoundError
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
@@ -32,7 +33,7 @@ TOKEN_BYTES = 32
 _KNOWN_FOR_S = 2.0
 _KNOWN_MAX = 10_000
 _SEEN_EVERY_MS = 60_000  # how often `last_seen_at` is written
-_SESSION: Table = Session.__table__  # pyright: ignore[reportAttributeAccessIssue]
+_SESSION = table_of(Session)
 
 log = structlog.get_logger(__name__)
 

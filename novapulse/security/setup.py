@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import secrets
@@ -28,10 +29,8 @@ async def first_run(rt: Runtime) -> str | None:
     settings = rt.settings
     password = settings.admin_password.get_secret_value()
     if settings.admin_email and password:
-        try:
+        with contextlib.suppress(ConflictError):  # another process was faster
             await create_user(rt, SYSTEM, email=settings.admin_email, password=password, role=Role.ADMIN)
-        except ConflictError:
-            pass  # another process was faster
         return None
     token = secrets.token_urlsafe(24)
     async with rt.database.write() as session:

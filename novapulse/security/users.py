@@ -7,11 +7,12 @@ import unicodedata
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Table, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from novapulse.core.actor import ROLE_PERMISSIONS, Actor, Permission, Role
 from novapulse.core.clock import now_ms, rfc3339
+from novapulse.core.database import table_of
 from novapulse.core.errors import ConflictError, InvalidError, LimitedError, NotFoundError, UnauthorizedError
 from novapulse.core.ids import new_id
 from novapulse.core.pagination import Page, decode_cursor, page_of
@@ -20,7 +21,7 @@ from novapulse.security import sessions
 from novapulse.security.models import User
 from novapulse.security.passwords import check_password, hash_password, verify_password
 
-_USER: Table = User.__table__  # pyright: ignore[reportAttributeAccessIssue]
+_USER = table_of(User)
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,190}")
 _FREE_FAILURES = 5
 _WAIT_MAX_S = 900

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from redis.exceptions import RedisError
-from sqlalchemy import Table, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms, rfc3339
+from novapulse.core.database import table_of
 from novapulse.core.errors import ConflictError, NotFoundError
 from novapulse.core.ids import floor_id
 from novapulse.core.pagination import Page, decode_cursor, page_of
@@ -19,8 +21,8 @@ from novapulse.webhooks.ingest import enqueue_deliveries
 from novapulse.webhooks.models import Attempt, Delivery, DeliveryStatus, Event, Webhook
 from novapulse.webhooks.schemas import AttemptView, DeliveryDetail, DeliveryView
 
-_DELIVERY: Table = Delivery.__table__  # pyright: ignore[reportAttributeAccessIssue]
-_ATTEMPT: Table = Attempt.__table__  # pyright: ignore[reportAttributeAccessIssue]
+_DELIVERY = table_of(Delivery)
+_ATTEMPT = table_of(Attempt)
 
 
 async def list_deliveries(
@@ -108,10 +110,8 @@ async def retry_delivery(rt: Runtime, actor: Actor, delivery_id: str) -> Deliver
         delivery.finished_at = None
         delivery.reason = f"Asked for by {actor.name}."
         session.add(delivery)
-    try:
+    with contextlib.suppress(RedisError, OSError):  # the scheduler finds it in the database
         await enqueue_deliveries(rt, [delivery_id])
-    except (RedisError, OSError):
-        pass  # the scheduler finds it in the database
     return delivery_view(delivery)
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Table, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms, rfc3339
+from novapulse.core.database import table_of
 from novapulse.core.errors import ConflictError, InvalidError, NotFoundError
 from novapulse.core.pagination import Page, decode_cursor, page_of
 from novapulse.core.runtime import Runtime
 from novapulse.webhooks.models import EventType
 from novapulse.webhooks.schemas import EventTypeIn, EventTypePatch, EventTypeView
 
-_TYPE: Table = EventType.__table__  # pyright: ignore[reportAttributeAccessIssue]
+_TYPE = table_of(EventType)
 
 
 async def create_event_type(rt: Runtime, actor: Actor, data: EventTypeIn) -> EventTypeView:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from sqlalchemy import Table, or_, select
+from sqlalchemy import or_, select
 
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import rfc3339
+from novapulse.core.database import table_of
 from novapulse.core.errors import NotFoundError
 from novapulse.core.ids import floor_id
 from novapulse.core.pagination import LIMIT_MAX, Page, decode_cursor, page_of
@@ -17,8 +18,8 @@ from novapulse.webhooks.deliveries import delivery_view
 from novapulse.webhooks.models import Delivery, Event
 from novapulse.webhooks.schemas import EventDetail, EventView
 
-_EVENT: Table = Event.__table__  # pyright: ignore[reportAttributeAccessIssue]
-_DELIVERY: Table = Delivery.__table__  # pyright: ignore[reportAttributeAccessIssue]
+_EVENT = table_of(Event)
+_DELIVERY = table_of(Delivery)
 
 
 async def list_events(

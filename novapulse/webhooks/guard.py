@@ -8,6 +8,7 @@ special-purpose registries (RFC 6890); `ipaddress.is_global` alone lets a dozen 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import socket
 import time
@@ -256,10 +257,8 @@ def _denied(address: Address) -> str | None:
 
 def _addresses_of_this_machine() -> frozenset[Address]:
     found: set[Address] = set()
-    try:
+    with contextlib.suppress(OSError):
         found |= {ip_address(str(info[4][0]).split("%")[0]) for info in socket.getaddrinfo(socket.gethostname(), None)}
-    except OSError:
-        pass
     for family, outside in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
         try:
             # Connecting a datagram socket sends nothing; it shows the address packets would leave from.

@@ -2,15 +2,17 @@
 
 Run by the elected scheduler. The database is the truth: whatever Valkey lost is found here again.
 """
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
 import time
 
 import structlog
-from sqlalchemy import Table, and_, select, update
+from sqlalchemy import and_, select, update
 
 from novapulse.core.clock import now_ms
+from novapulse.core.database import table_of
 from novapulse.core.runtime import Runtime
 from novapulse.webhooks.engine.claim import DELIVERY, release_next
 from novapulse.webhooks.ingest import enqueue_deliveries
@@ -20,7 +22,7 @@ _ROWS = 5_000  # per tick
 _SLACK_MS = 3_000  # between the commit of a delivery and its arrival in the queue
 _CARE_EVERY_S = 2.0  # how often abandoned and stranded deliveries are looked for
 _WAITING = (DeliveryStatus.PENDING.value, DeliveryStatus.RETRYING.value)
-_WEBHOOK: Table = Webhook.__table__  # pyright: ignore[reportAttributeAccessIssue]
+_WEBHOOK = table_of(Webhook)
 
 TRIAL_OWNER = "trial:"  # claims of test sends: no heartbeat, they end with their lease
 

@@ -4,6 +4,7 @@ Requests that arrive while a transaction is being committed share the next one (
 that the cost of the disk's flush is divided among them. Delivery ids go to the queue after the
 commit; when that fails nothing is lost, because `handout` finds what is owed in the database.
 """
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from typing import Any
 import orjson
 import structlog
 from redis.exceptions import RedisError
-from sqlalchemy import Table, insert, select, tuple_
+from sqlalchemy import insert, select, tuple_
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
@@ -25,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms, rfc3339
+from novapulse.core.database import table_of
 from novapulse.core.errors import ConflictError, ForbiddenError, ProblemError, UnavailableError
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
@@ -37,9 +39,9 @@ _GROUP_ROWS = 500  # events per transaction
 _WAITING_MAX = 20_000  # events in memory before the answer is 503
 BATCH_IDS = 100  # deliveries per job
 
-_EVENT: Table = Event.__table__  # pyright: ignore[reportAttributeAccessIssue]
-_DELIVERY: Table = Delivery.__table__  # pyright: ignore[reportAttributeAccessIssue]
-_EVENT_TYPE: Table = EventType.__table__  # pyright: ignore[reportAttributeAccessIssue]
+_EVENT = table_of(Event)
+_DELIVERY = table_of(Delivery)
+_EVENT_TYPE = table_of(EventType)
 
 log = structlog.get_logger(__name__)
 
@@ -225,7 +227,7 @@ class Ingest:
                 event.answer = ConflictError(f"The id '{event.sender_id}' was used before for a different event.")
             elif row is None:
                 event.routes = _DUPLICATE
-                event.answer = _SameAs(first)
+                event.answer = _SameAsError(first)
             else:
                 event.routes = _DUPLICATE
                 event.answer = EventAccepted(
@@ -264,7 +266,7 @@ async def enqueue_deliveries(rt: Runtime, ids: Sequence[str]) -> None:
     await rt.enqueue("webhook", "webhook.deliver", batches)
 
 
-class _SameAs(ProblemError):
+class _SameAsError(ProblemError):
     """Placeholder for an event that repeats one of its own group; replaced once that one is stored."""
 
     def __init__(self, first: _Incoming) -> None:
@@ -276,7 +278,7 @@ _DUPLICATE: list[Route] = []  # marks, by identity, an event that was stored bef
 
 
 def _answer(event: _Incoming) -> EventAccepted | ProblemError:
-    answer = event.answer.first.answer if isinstance(event.answer, _SameAs) else event.answer
+    answer = event.answer.first.answer if isinstance(event.answer, _SameAsError) else event.answer
     if answer is None:
         raise RuntimeError("an event was committed without an answer")
     return answer

@@ -1,4 +1,6 @@
 """The tables of webhooks. They alone say what is owed; times are milliseconds since the epoch."""
+# pyright: reportAssignmentType=false
+# SQLModel declares `__tablename__` as something to be computed; a plain string is what it documents.
 
 from __future__ import annotations
 

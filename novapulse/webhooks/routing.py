@@ -3,6 +3,7 @@
 The version is read in the transaction that stores the event, so that a webhook that was made,
 paused or deleted a moment ago, on whichever process, counts for the very next event.
 """
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
@@ -11,8 +12,12 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from novapulse.core.database import table_of
 from novapulse.webhooks.matching import Matcher
 from novapulse.webhooks.models import RoutingVersion, Webhook, WebhookStatus
+
+_ROUTING = table_of(RoutingVersion)
+_WEBHOOK = table_of(Webhook)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +50,10 @@ class RoutingTable:
 async def current_table(connection: AsyncConnection, cached: RoutingTable | None) -> RoutingTable:
     """The table as of this transaction: `cached` if nothing changed, else read anew."""
     # The shared lock keeps a change from committing between this read and our commit (Postgres).
-    row = await connection.execute(
-        select(RoutingVersion.version).where(RoutingVersion.id == 1).with_for_update(read=True)
-    )
+    row = await connection.execute(select(_ROUTING.c.version).with_for_update(read=True))
     version = row.scalar_one()
     if cached is not None and cached.version == version:
         return cached
-    rows = await connection.execute(select(Webhook.id, Webhook.tenant, Webhook.event_types, Webhook.status))
+    w = _WEBHOOK.c
+    rows = await connection.execute(select(w.id, w.tenant, w.event_types, w.status))
     return RoutingTable(version, [(r[0], r[1], r[2], r[3]) for r in rows])

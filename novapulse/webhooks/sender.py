@@ -3,6 +3,7 @@
 pyreqwest (Rust's reqwest) is the client because it costs a fraction of the others' CPU per post. It
 takes no resolver, only fixed addresses, so there is one client per (scheme, host, port, address).
 """
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
@@ -73,7 +74,7 @@ class Sender:
         except UnresolvedNameError as error:
             _fail(outcome, ErrorCode.DNS, f"{error}.")
         except PyreqwestError as error:
-            _fail(outcome, *_explain(error, url))
+            _fail(outcome, *_explain(error))
         except Exception as error:  # a delivery must never be lost to a surprise
             _fail(outcome, ErrorCode.INTERNAL, f"{type(error).__name__}: {error}"[:300])
         outcome.duration_ms = (time.perf_counter() - started) * 1000
@@ -190,7 +191,7 @@ def _fail(outcome: Outcome, error: ErrorCode, detail: str) -> None:
     outcome.error, outcome.error_detail = error, detail
 
 
-def _explain(error: PyreqwestError, url: str) -> tuple[ErrorCode, str]:
+def _explain(error: PyreqwestError) -> tuple[ErrorCode, str]:
     causes = _causes(error)
     text = " ".join(causes).lower()
     if isinstance(error, ConnectTimeoutError):

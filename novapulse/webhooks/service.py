@@ -1,15 +1,17 @@
 """Webhooks: making, changing, listing and deleting them. The only code that writes their tables."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
 from typing import Any
 
 import orjson
-from sqlalchemy import Table, and_, case, func, or_, select, update
+from sqlalchemy import and_, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms, rfc3339
+from novapulse.core.database import table_of
 from novapulse.core.errors import ForbiddenError, InvalidError, NotFoundError
 from novapulse.core.ids import new_id
 from novapulse.core.pagination import Page, decode_cursor, page_of
@@ -31,10 +33,10 @@ from novapulse.webhooks.schemas import (
 )
 from novapulse.webhooks.signing import new_secret
 
-_WEBHOOK: Table = Webhook.__table__  # pyright: ignore[reportAttributeAccessIssue]
-_SECRET: Table = WebhookSecret.__table__  # pyright: ignore[reportAttributeAccessIssue]
-_MINUTE: Table = WebhookMinute.__table__  # pyright: ignore[reportAttributeAccessIssue]
-_ROUTING: Table = RoutingVersion.__table__  # pyright: ignore[reportAttributeAccessIssue]
+_WEBHOOK = table_of(Webhook)
+_SECRET = table_of(WebhookSecret)
+_MINUTE = table_of(WebhookMinute)
+_ROUTING = table_of(RoutingVersion)
 
 _DEGRADED_SHARE = 0.05  # of the last hour's attempts
 _HEALTH_MINUTES = 60

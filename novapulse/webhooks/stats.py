@@ -6,19 +6,20 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Table, func, select
+from sqlalchemy import func, select
 
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms, rfc3339
+from novapulse.core.database import table_of
 from novapulse.core.runtime import Runtime
 from novapulse.webhooks import deliveries, service
 from novapulse.webhooks.latency import percentile
 from novapulse.webhooks.models import OPEN_STATUSES, Delivery, Webhook, WebhookMinute
 from novapulse.webhooks.schemas import OverviewView, Point, StatsView
 
-_MINUTE: Table = WebhookMinute.__table__  # pyright: ignore[reportAttributeAccessIssue]
-_DELIVERY: Table = Delivery.__table__  # pyright: ignore[reportAttributeAccessIssue]
-_WEBHOOK: Table = Webhook.__table__  # pyright: ignore[reportAttributeAccessIssue]
+_MINUTE = table_of(WebhookMinute)
+_DELIVERY = table_of(Delivery)
+_WEBHOOK = table_of(Webhook)
 
 WINDOW_MAX_S = 30 * 24 * 3600
 DAY_S = 24 * 3600

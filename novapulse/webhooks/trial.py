@@ -1,13 +1,15 @@
 """Test sends: a real signed delivery, made now and waited for."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Table, insert
+from sqlalchemy import insert
 
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms, rfc3339
+from novapulse.core.database import table_of
 from novapulse.core.errors import NotFoundError
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
@@ -29,8 +31,8 @@ DEFAULT_TYPE = "novapulse.test"
 EXAMPLE: dict[str, Any] = {"message": "This is a test delivery from NovaPulse."}
 _RECORD_MS = 15_000  # beyond the attempt's own limit, for recording it
 
-_EVENT: Table = Event.__table__  # pyright: ignore[reportAttributeAccessIssue]
-_DELIVERY: Table = Delivery.__table__  # pyright: ignore[reportAttributeAccessIssue]
+_EVENT = table_of(Event)
+_DELIVERY = table_of(Delivery)
 
 
 class _TrialSender:

@@ -105,7 +105,7 @@ class House:
         assert answer.status_code == 201, answer.text
         return answer.json()
 
-    def send(self, count: int, *, start: int = 0, type: str = "chaos.event") -> list[str]:
+    def send(self, count: int, *, start: int = 0, type_: str = "chaos.event") -> list[str]:
         """Send events, each with an id of its own, until each was accepted; the ids NovaPulse gave them.
 
         Sending again after an error is what a careful client does; the sender's id makes it safe.
@@ -113,7 +113,7 @@ class House:
         ids: list[str] = []
         for first in range(start, start + count, 250):
             numbers = range(first, min(first + 250, start + count))
-            batch = {"events": [{"type": type, "id": f"n-{n}", "data": {"n": n}} for n in numbers]}
+            batch = {"events": [{"type": type_, "id": f"n-{n}", "data": {"n": n}} for n in numbers]}
             accepted: list[dict[str, Any]] = []
 
             def post(batch: dict[str, Any] = batch, accepted: list[dict[str, Any]] = accepted) -> bool:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Table, and_, case, or_, select, update
+from sqlalchemy import and_, case, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from novapulse.core.database import table_of
 from novapulse.webhooks.models import OPEN_STATUSES, Delivery, DeliveryStatus, Event
 
-DELIVERY: Table = Delivery.__table__  # pyright: ignore[reportAttributeAccessIssue]
-_EVENT: Table = Event.__table__  # pyright: ignore[reportAttributeAccessIssue]
+DELIVERY = table_of(Delivery)
+_EVENT = table_of(Event)
 
 LEASE_MS = 90_000  # renewed while a worker lives; the backstop when nothing else tells of its death
 _WAITING = (DeliveryStatus.PENDING.value, DeliveryStatus.RETRYING.value)

@@ -3,6 +3,7 @@
 One call asks for several slots. Without Valkey each process keeps the rate by itself, so that the
 limit is then exceeded at most by the number of workers, and never unlimited.
 """
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 

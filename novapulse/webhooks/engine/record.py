@@ -3,6 +3,7 @@
 Attempts that finish while a transaction is running share the next one. Only the holder of the
 present claim may record (fencing): a worker that was taken for dead finds its claim gone.
 """
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
@@ -13,13 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from sqlalchemy import Table, and_, bindparam, insert, select, update
+from sqlalchemy import and_, bindparam, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from novapulse.core.clock import now_ms, rfc3339
+from novapulse.core.database import table_of
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
 from novapulse.webhooks.engine.claim import DELIVERY, Claim, release_next
@@ -30,10 +32,10 @@ from novapulse.webhooks.models import Attempt, DeliveryStatus, RoutingVersion, W
 from novapulse.webhooks.outcome import Outcome
 from novapulse.webhooks.retry import decide
 
-_ATTEMPT: Table = Attempt.__table__  # pyright: ignore[reportAttributeAccessIssue]
-_WEBHOOK: Table = Webhook.__table__  # pyright: ignore[reportAttributeAccessIssue]
-_MINUTE: Table = WebhookMinute.__table__  # pyright: ignore[reportAttributeAccessIssue]
-_ROUTING: Table = RoutingVersion.__table__  # pyright: ignore[reportAttributeAccessIssue]
+_ATTEMPT = table_of(Attempt)
+_WEBHOOK = table_of(Webhook)
+_MINUTE = table_of(WebhookMinute)
+_ROUTING = table_of(RoutingVersion)
 
 _GROUP = 200  # attempts per transaction
 _GONE = 410  # RFC 9110, 15.5.11: the receiver asks not to be sent to any more

@@ -1,4 +1,5 @@
 """How to send to each webhook: its settings with secrets opened, read once per version of the routing."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
@@ -7,15 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Table, or_, select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from novapulse.core.crypto import Keyring
+from novapulse.core.database import table_of
 from novapulse.webhooks.models import RoutingVersion, Webhook, WebhookSecret, WebhookStatus
 from novapulse.webhooks.signing import Signer
 
-_WEBHOOK: Table = Webhook.__table__  # pyright: ignore[reportAttributeAccessIssue]
-_SECRET: Table = WebhookSecret.__table__  # pyright: ignore[reportAttributeAccessIssue]
+_WEBHOOK = table_of(Webhook)
+_ROUTING = table_of(RoutingVersion)
+_SECRET = table_of(WebhookSecret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Targets:
 
     async def load(self, session: AsyncSession, ids: Iterable[str], now: int) -> dict[str, Target]:
         """The targets of these webhooks as of now; one that was deleted is missing."""
-        version = (await session.execute(select(RoutingVersion.version))).scalar_one()
+        version = (await session.execute(select(_ROUTING.c.version))).scalar_one()
         if version != self._version:
             self._version = version
             self._targets = {}

@@ -1,4 +1,6 @@
 """The delivery log of a webhook, and the drawer of one delivery."""
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# At class level Reflex turns fields into vars, which type checkers cannot see.
 
 from __future__ import annotations
 
@@ -47,7 +49,7 @@ def delivery_log() -> rx.Component:
                         rx.table.row(
                             rx.table.column_header_cell("Status"),
                             rx.table.column_header_cell("Event"),
-                            rx.table.column_header_cell("Answer"),
+                            rx.table.column_header_cell("Answer", class_name="np-wide-only"),
                             rx.table.column_header_cell("Attempts", class_name="np-wide-only"),
                             rx.table.column_header_cell("Next", class_name="np-wide-only"),
                             rx.table.column_header_cell("Created"),
@@ -100,7 +102,7 @@ def _row(d: Any) -> rx.Component:
                 on_click=DetailState.open_delivery(d["id"].to(str)),
             )
         ),
-        rx.table.cell(d["answer"].to(str)),
+        rx.table.cell(d["answer"].to(str), class_name="np-wide-only"),
         rx.table.cell(d["attempts"].to_string(), class_name="np-wide-only"),
         rx.table.cell(
             rx.cond((d["next"] != "") & (d["status"] == "retrying"), time_ago(at=d["next"].to(str)), "–"),
@@ -182,6 +184,7 @@ def delivery_drawer() -> rx.Component:
                 ),
                 height="100%",
                 width="min(720px, 100vw)",
+                display="block",
                 padding="20px",
                 background="var(--color-panel-solid)",
                 overflow_y="auto",

@@ -1,4 +1,6 @@
 """`/webhooks`."""
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# At class level Reflex turns fields into vars, which type checkers cannot see.
 
 from __future__ import annotations
 
@@ -118,7 +120,7 @@ def _bulk() -> rx.Component:
 
 def _table() -> rx.Component:
     heads = ("", "Webhook", "Status", "Events", "24 h", "Success", "p95", "Last delivery")
-    wide = {"Events", "24 h", "p95", "Last delivery"}
+    wide = {"", "Events", "24 h", "Success", "p95", "Last delivery"}
     return rx.box(
         rx.table.root(
             rx.table.header(
@@ -143,6 +145,7 @@ def _row(w: Any) -> rx.Component:
                 custom_attrs={"aria-label": "Select"},
             ),
             width="36px",
+            class_name="np-wide-only",
         ),
         rx.table.row_header_cell(
             rx.vstack(
@@ -166,7 +169,7 @@ def _row(w: Any) -> rx.Component:
             class_name="np-wide-only",
             width="130px",
         ),
-        rx.table.cell(w["rate"].to(str)),
+        rx.table.cell(w["rate"].to(str), class_name="np-wide-only"),
         rx.table.cell(w["p95"].to(str), class_name="np-wide-only"),
         rx.table.cell(time_ago(at=w["last"].to(str)), class_name="np-wide-only", white_space="nowrap"),
         class_name="np-row",

@@ -1,4 +1,6 @@
 """Sending a test: pick a type, edit its example, see the attempt."""
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# At class level Reflex turns fields into vars, which type checkers cannot see.
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ require "standardwebhooks"
 payload = StandardWebhooks::Webhook.new(SECRET).verify(body, headers)""",
     "PHP": """// composer require standard-webhooks/standard-webhooks
 $payload = (new \\StandardWebhooks\\Webhook($secret))->verify($body, $headers);""",
-    "Shell": """# The signature is base64(HMAC-SHA256(key, "id.timestamp.body")); the key is the secret after whsec_, decoded.
+    "Shell": """# base64(HMAC-SHA256(key, "id.timestamp.body")), where the key is the secret after whsec_, decoded.
 key=$(printf %s "${SECRET#whsec_}" | base64 -d | xxd -p -c 256)
 printf '%s.%s.%s' "$WEBHOOK_ID" "$WEBHOOK_TIMESTAMP" "$BODY" |
   openssl dgst -sha256 -mac HMAC -macopt "hexkey:$key" -binary | base64""",
