@@ -189,6 +189,7 @@ class Engine:
     async def _attempt(self, item: Claim, target: Target, pace: Pace) -> None:
         try:
             async with self._slots:
+                await self._recorder.room()
                 headers = build_headers(item, target)
                 outcome = await self._sender.post(target.url, item.body, headers, target.timeout_s)
         finally:

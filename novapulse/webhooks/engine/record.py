@@ -37,7 +37,8 @@ _WEBHOOK = table_of(Webhook)
 _MINUTE = table_of(WebhookMinute)
 _ROUTING = table_of(RoutingVersion)
 
-_GROUP = 200  # attempts per transaction
+_GROUP = 100  # attempts per transaction
+_BACKLOG = 100  # attempts that are made and not written; a crash has that many sent again at most
 _GONE = 410  # RFC 9110, 15.5.11: the receiver asks not to be sent to any more
 
 log = structlog.get_logger(__name__)
@@ -68,6 +69,14 @@ class Recorder:
         self._done = done
         self._results: list[Result] = []
         self._writer: asyncio.Task[None] | None = None
+        self._room = asyncio.Event()
+        self._room.set()
+
+    async def room(self) -> None:
+        """Wait until another attempt may be made: what is sent must not run ahead of what is written."""
+        while len(self._results) >= _BACKLOG:
+            self._room.clear()
+            await self._room.wait()
 
     def add(self, result: Result) -> None:
         """Have a result written with the next transaction."""
@@ -98,6 +107,7 @@ class Recorder:
                 continue
             wait_s = 0.1
             del self._results[: len(group)]
+            self._room.set()
             for result in group:
                 self._done(result)
             self._rt.part(Feed).tell("delivery", [feed_item(result) for result in group if result.recorded])
