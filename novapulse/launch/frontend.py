@@ -67,7 +67,8 @@ def source_hash(root: Path) -> str:
 
 def packages_hash(root: Path) -> str:
     """A hash of the locked JavaScript packages. A build may change them: a page that uses a new one adds it."""
-    return _hash(root, (root / "reflex.lock").glob("*.json"))
+    # Not the package.json beside it: Reflex writes that in varying order.
+    return _hash(root, (root / "reflex.lock").glob("package-lock.json"))
 
 
 def _hash(root: Path, paths: Iterable[Path]) -> str:

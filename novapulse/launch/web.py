@@ -40,6 +40,10 @@ def load_app(settings: Settings) -> Any:
     reflex_base.config._get_config = lambda project_root=None: make_config(settings)  # noqa: ARG005
     from novapulse.novapulse import app
 
+    # The gate (`security.gate`) decides which origins get a socket; a second list, one that cannot compare the origin
+    # with the host that was called, would refuse some of them again.
+    if app.sio is not None:
+        app.sio.eio.cors_allowed_origins = []
     return app()
 
 

@@ -46,12 +46,12 @@ _HEADERS = {
     "content-security-policy": _CSP,
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
     "x-frame-options": "DENY",
 }
 _HSTS = "max-age=31536000"
+_COOP = "same-origin"
 
 log = structlog.get_logger(__name__)
 
@@ -84,6 +84,8 @@ class Gate:
                     headers.setdefault(name, value)
                 if secure:
                     headers["strict-transport-security"] = _HSTS
+                    # Browsers ignore it without TLS, and complain on the console.
+                    headers["cross-origin-opener-policy"] = _COOP
             await send(message)
 
         refusal: Response | None = None

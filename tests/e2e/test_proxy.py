@@ -124,7 +124,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     assert root is not None
     frontend.build_if_stale(root, quiet=True)
     tls, plain, default = free_port(), free_port(), _can_bind(443)
-    origins = [f"https://{NAME}:{tls}", f"https://localhost:{tls}", f"http://{NAME}:{plain}"]
+    origins = [f"https://{NAME}:{tls}", f"https://localhost:{tls}"]
     with running(
         tmp_path_factory.mktemp("proxied"),
         admin_email=EMAIL,
@@ -197,8 +197,18 @@ def test_the_default_tls_port(house: House, chrome: Browser) -> None:
     assert _lives_at(chrome, f"https://{NAME}").startswith(f"wss://{NAME}/_event")
 
 
-def test_plain_http_on_another_host_name_and_port(house: House, chrome: Browser) -> None:
-    assert _lives_at(chrome, f"http://{NAME}:{house.plain}").startswith(f"ws://{NAME}:{house.plain}/_event")
+def test_plain_http_on_another_host_name_and_port(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, chrome: Browser
+) -> None:
+    plain = free_port()
+    address = f"http://{NAME}:{plain}"
+    with running(tmp_path, admin_email=EMAIL, admin_password=PASSWORD, public_url=address) as instance:
+        nginx = _nginx(tmp_path_factory.mktemp("nginx"), instance.port, [free_port()], plain)
+        try:
+            assert _lives_at(chrome, address).startswith(f"ws://{NAME}:{plain}/_event")
+        finally:
+            nginx.terminate()
+            nginx.wait(10)
 
 
 def test_without_a_proxy_on_any_port(tmp_path: Path, chrome: Browser) -> None:

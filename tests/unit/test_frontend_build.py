@@ -12,7 +12,7 @@ def root(tmp_path: Path) -> Path:
     files = {
         "rxconfig.py": "config = None",
         "assets/logo.svg": "<svg/>",
-        "reflex.lock/package.json": "{}",
+        "reflex.lock/package-lock.json": "{}",
         "novapulse/launch/addresses.py": "",
         "novapulse/webhooks/page.py": "import reflex as rx\n",
         "novapulse/webhooks/service.py": "async def create(): ...\n",
@@ -41,7 +41,7 @@ def test_what_is_compiled_counts(root: Path, name: str) -> None:
 
 def test_locked_packages_count(root: Path) -> None:
     before = frontend.packages_hash(root)
-    (root / "reflex.lock/package.json").write_text('{"dependencies": {}}')
+    (root / "reflex.lock/package-lock.json").write_text('{"dependencies": {}}')
     assert frontend.packages_hash(root) != before
 
 
