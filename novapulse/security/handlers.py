@@ -15,6 +15,7 @@ import structlog
 from reflex.event import Event
 from reflex.middleware.middleware import Middleware
 from reflex.state import BaseState, StateUpdate
+from reflex_base.constants import RouteVar
 from reflex_base.event.context import EventContext
 
 from novapulse.core.actor import Actor, Permission
@@ -112,7 +113,7 @@ class DefaultDeny(Middleware):
         object.__setattr__(root, "_signed_in_as", actor.id)
 
     async def _join(self, app: rx.App) -> None:
-        sid = EventContext.get().router_data.get("session_id")
+        sid = EventContext.get().router_data.get(RouteVar.SESSION_ID)
         if app.sio is not None and sid and ROOM not in app.sio.rooms(sid, NAMESPACE):
             await app.sio.enter_room(sid, ROOM, NAMESPACE)
 
