@@ -28,6 +28,7 @@ def load_app(settings: Settings) -> Any:
             # Reflex empties this folder at its start; state is in memory, so it stays empty.
             "REFLEX_STATES_WORKDIR": str(settings.data_dir.resolve() / "reflex" / "states"),
             "REFLEX_DIR": str(settings.data_dir.resolve() / "reflex"),
+            "REFLEX_BACKEND_ONLY": "true",  # or assets of components are linked into the current folder
             "REFLEX_TELEMETRY_ENABLED": "false",
             "REFLEX_CHECK_LATEST_VERSION": "false",
         }

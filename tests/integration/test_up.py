@@ -163,6 +163,7 @@ def test_it_starts_in_a_folder_full_of_traps(tmp_path: Path) -> None:
         instance.start()
         assert not (tmp_path / ".states").exists()
         assert not (tmp_path / ".web").exists()
+        assert not (tmp_path / "assets").exists()
     finally:
         instance.kill()
 
