@@ -10,7 +10,8 @@ import asyncio
 import time
 
 import aiohttp
-from common import novapulse
+
+from bench.common import novapulse
 
 
 async def load(url: str, key: str, body: dict[str, object] | None, requests: int, concurrency: int) -> list[float]:

@@ -35,7 +35,8 @@ def make_api(settings: Settings) -> FastAPI:
     install(api)
     for router in (webhooks_router, jobs_router, security_router, operations_router):
         api.include_router(router)
-    api.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    larger = {"/events/batch": settings.max_batch_bytes}
+    api.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, larger=larger)
     api.add_middleware(RequestId)
     # The outer application has no documents and no routes of its own but these.
     return FastAPI(openapi_url=None, docs_url=None, redoc_url=None, routes=[Mount("/api/v1", api), *pages.routes])

@@ -71,6 +71,7 @@ class Settings(BaseSettings):
         32, ge=1, le=1_000, description="Deliveries one worker sends at once to one webhook."
     )
     max_body_bytes: int = Field(256 * 1024, ge=1024, description="Largest request body the API takes, in bytes.")
+    max_batch_bytes: int = Field(4 * 1024**2, ge=1024, description="Largest body of a batch of events, in bytes.")
     disable_after_s: int = Field(
         5 * 24 * 3600, ge=60, description="A webhook with only failures for this many seconds is disabled."
     )

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import orjson
@@ -57,17 +57,20 @@ class RequestId:
 class BodyLimit:
     """Answers 413 as soon as a body is larger than allowed, without reading on. ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, larger: Mapping[str, int] | None = None) -> None:
+        """`larger` has limits of their own for paths that end so."""
         self._app = app
         self._max = max_bytes
+        self._larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        most = next((limit for end, limit in self._larger.items() if scope["path"].endswith(end)), self._max)
         declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdigit() and int(declared) > self._max:
-            await self._refuse(scope, send)
+        if declared.isdigit() and int(declared) > most:
+            await self._refuse(scope, send, most)
             return
         seen = 0
         started = False
@@ -76,8 +79,8 @@ class BodyLimit:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._max:
-                raise TooLargeError(self._detail)
+            if seen > most:
+                raise TooLargeError(_too_large(most))
             return message
 
         async def watched(message: Message) -> None:
@@ -90,18 +93,18 @@ class BodyLimit:
         except TooLargeError:
             if started:
                 raise
-            await self._refuse(scope, send)
+            await self._refuse(scope, send, most)
 
-    @property
-    def _detail(self) -> str:
-        return f"A body has at most {self._max} bytes."
-
-    async def _refuse(self, scope: Scope, send: Send) -> None:
-        error = TooLargeError(self._detail)
+    async def _refuse(self, scope: Scope, send: Send, most: int) -> None:
+        error = TooLargeError(_too_large(most))
         body = orjson.dumps(problem_body(error, scope["path"], scope.get("state", {}).get("request_id", "")))
         headers = [(b"content-type", MEDIA_TYPE.encode()), (b"connection", b"close")]
         await send({"type": "http.response.start", "status": error.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+def _too_large(most: int) -> str:
+    return f"A body has at most {most} bytes."
 
 
 class _JsonRequest(Request):

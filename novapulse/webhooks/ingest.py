@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms, rfc3339
 from novapulse.core.database import table_of
-from novapulse.core.errors import ConflictError, ForbiddenError, ProblemError, UnavailableError
+from novapulse.core.errors import ConflictError, ForbiddenError, ProblemError, TooLargeError, UnavailableError
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
 from novapulse.webhooks.feed import Feed
@@ -63,7 +63,7 @@ async def accept(rt: Runtime, actor: Actor, event: EventIn) -> EventAccepted:
 async def accept_batch(rt: Runtime, actor: Actor, events: Sequence[EventIn]) -> list[EventAccepted | ProblemError]:
     """Store several events in one transaction; an event that cannot be taken gets an error of its own."""
     actor.require(Permission.EVENTS_WRITE)
-    return await rt.part(Ingest).submit([_prepare(actor, event) for event in events])
+    return await rt.part(Ingest).submit([_prepare(actor, event, rt.settings.max_body_bytes) for event in events])
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ class _Incoming:
     routes: list[Route] = field(default_factory=list[Route])
 
 
-def _prepare(actor: Actor, event: EventIn) -> _Incoming:
+def _prepare(actor: Actor, event: EventIn, max_bytes: int) -> _Incoming:
     if actor.tenant is not None and event.tenant not in (None, actor.tenant):
         raise ForbiddenError(f"This key may only send events of tenant '{actor.tenant}'.")
     tenant = event.tenant if actor.tenant is None else actor.tenant
@@ -95,7 +95,10 @@ def _prepare(actor: Actor, event: EventIn) -> _Incoming:
         # Without a timestamp of the sender's own, a repeated call must still count as the same.
         sent = event.timestamp.isoformat() if event.timestamp else ""
         fingerprint = hashlib.sha256("\0".join((event.type, tenant or "", sent, data)).encode()).digest()
-    return _Incoming(new_id("evt"), event.type, tenant, event.id, fingerprint, timestamp, now, body)
+    incoming = _Incoming(new_id("evt"), event.type, tenant, event.id, fingerprint, timestamp, now, body)
+    if len(data) > max_bytes:
+        incoming.answer = TooLargeError(f"An event has at most {max_bytes} bytes of data.")
+    return incoming
 
 
 def dump_json(value: Any) -> str:
@@ -200,9 +203,8 @@ class Ingest:
 
     async def _find_duplicates(self, connection: AsyncConnection, events: list[_Incoming]) -> None:
         """Answer what was sent before, here or in an earlier call."""
-        named = {
-            (event.tenant or "", event.sender_id): event for event in reversed(events) if event.sender_id is not None
-        }
+        open_ = [event for event in events if event.sender_id is not None and event.answer is None]
+        named = {(event.tenant or "", event.sender_id): event for event in reversed(open_)}
         if not named:
             return
         rows = await connection.execute(
@@ -216,9 +218,7 @@ class Ingest:
             ).where(tuple_(_EVENT.c.tenant_key, _EVENT.c.sender_id).in_(list(named)))
         )
         known = {(row.tenant_key, row.sender_id): row for row in rows}
-        for event in events:
-            if event.sender_id is None:
-                continue
+        for event in open_:
             key = (event.tenant or "", event.sender_id)
             row, first = known.get(key), named[key]
             if row is None and first is event:

@@ -1,0 +1,27 @@
+"""All benchmarks, one after the other: `python -m bench [deliveries|ingest] [options]`."""
+
+from __future__ import annotations
+
+import sys
+
+from bench import deliveries, ingest
+
+_BENCHMARKS = {"deliveries": deliveries.main, "ingest": ingest.main}
+
+
+def main() -> None:
+    """Run the benchmark that is named, with its options, or all of them."""
+    name = sys.argv[1] if len(sys.argv) > 1 else None
+    if name is None:
+        for title, run in _BENCHMARKS.items():
+            print(f"== {title}", flush=True)
+            run()
+    elif name in _BENCHMARKS:
+        del sys.argv[1]
+        _BENCHMARKS[name]()
+    else:
+        sys.exit(f"There is no benchmark {name!r}; there are: {', '.join(_BENCHMARKS)}.")
+
+
+if __name__ == "__main__":
+    main()
