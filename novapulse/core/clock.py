@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def now_ms() -> int:
@@ -13,7 +17,8 @@ def now_ms() -> int:
 
 def rfc3339(ms: int) -> str:
     """`ms` as RFC 3339 UTC with milliseconds, e.g. `2026-11-23T12:00:00.000Z`."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+    moment = _EPOCH + timedelta(milliseconds=ms)
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def parse_rfc3339(text: str) -> int:
@@ -22,7 +27,7 @@ def parse_rfc3339(text: str) -> int:
     Raises:
         ValueError: not an RFC 3339 date-time with an offset.
     """
+    if not _RFC3339.fullmatch(text):
+        raise ValueError("a time has a date, a time and an offset, e.g. 2026-11-23T12:00:00Z")
     moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("a time needs an offset, e.g. 2026-11-23T12:00:00Z")
     return round(moment.timestamp() * 1000)
