@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _NONCE_BYTES = 12  # NIST SP 800-38D, 5.2.1.1
 KEY_BYTES = 32
+_WRITTEN_WITHIN_S = 2.0
 
 
 class DecryptError(Exception):
@@ -67,7 +69,7 @@ class Keyring:
             raise DecryptError(f"made with key {key_id[:8]}, which is not in the keyring")
         try:
             return key.cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], context.encode()).decode()
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:  # ValueError: too short to hold a nonce
             raise DecryptError("changed, or moved from another row") from error
 
     def is_current(self, token: str) -> bool:
@@ -92,13 +94,21 @@ def load_keyring(secret_key: str, data_dir: Path) -> Keyring:
         # O_EXCL: two processes that start at once must not each write a key of their own.
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return Keyring(_parse(path.read_text().split(), str(path)))
+        return Keyring(_parse(_read_when_written(path).split(), str(path)))
     key = os.urandom(KEY_BYTES)
     with os.fdopen(handle, "w") as file:
         file.write(base64.b64encode(key).decode() + "\n")
         file.flush()
         os.fsync(file.fileno())
     return Keyring([key])
+
+
+def _read_when_written(path: Path) -> str:
+    # The process that has just made the file may not have written the key yet.
+    deadline = time.monotonic() + _WRITTEN_WITHIN_S
+    while not (text := path.read_text()).strip() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return text
 
 
 def _parse(parts: list[str], source: str) -> list[bytes]:
