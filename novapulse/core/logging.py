@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
-from typing import Any
+from collections.abc import MutableMapping, Sequence
+from typing import Any, cast
 
 import structlog
 
@@ -14,18 +14,26 @@ from novapulse.settings import Settings
 
 _SECRET_KEYS = re.compile(r"(?i)password|secret|token|authorization|cookie|api_?key")
 _SECRET_VALUES = re.compile(
-    r"np_live_[A-Za-z0-9_-]+|whsec_[A-Za-z0-9+/=]+|(?i:bearer)\s+\S+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
+    r"np_live_[A-Za-z0-9_-]+|whsec_[A-Za-z0-9+/=]+|(?i:bearer)\s+\S+|(?<=://)[^/\s:@]*:[^/\s]+(?=@)"
 )
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Hide what looks like a secret, by name or by shape. A structlog processor."""
     for key, value in event.items():
-        if key != "event" and _SECRET_KEYS.search(key):
-            event[key] = "***"
-        elif isinstance(value, str):
-            event[key] = _SECRET_VALUES.sub("***", value)
+        event[key] = "***" if key != "event" and _SECRET_KEYS.search(key) else _without_secrets(value)
     return event
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SECRET_VALUES.sub("***", value)
+    if isinstance(value, dict):
+        items = cast("dict[Any, Any]", value).items()
+        return {key: "***" if _SECRET_KEYS.search(str(key)) else _without_secrets(item) for key, item in items}
+    if isinstance(value, (list, tuple)):
+        return [_without_secrets(item) for item in cast("Sequence[Any]", value)]
+    return value
 
 
 def configure(settings: Settings, process: str) -> None:
