@@ -16,7 +16,10 @@ def is_trusted_origin(settings: Settings, origin: str, host: str) -> bool:
     trusted that we served ourselves under an address or `localhost`: any other name could be one that
     an attacker points at us (DNS rebinding).
     """
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:  # such as `http://[`
+        return False
     if parts.scheme not in ("http", "https") or not parts.netloc:
         return False
     if origin in {settings.base_url, *settings.allowed_origins}:
