@@ -25,6 +25,8 @@ def check_password(password: str) -> None:
     Raises:
         ValueError: with what is missing.
     """
+    if any("\ud800" <= char <= "\udfff" for char in password):
+        raise ValueError("this password holds half a character, which is not text")
     length = len(unicodedata.normalize("NFKC", password))
     if length < LENGTH_MIN:
         raise ValueError(f"a password has at least {LENGTH_MIN} characters; a few words do well")
@@ -49,9 +51,9 @@ async def verify_password(password_hash: str | None, password: str) -> bool:
 def _verify(password_hash: str | None, password: str) -> bool:
     try:
         _HASHER.verify(password_hash or _DUMMY, password)
-    except (VerificationError, InvalidHashError):
+    except (VerificationError, InvalidHashError, UnicodeEncodeError):
         return False
-    return password_hash is not None
+    return bool(password_hash)
 
 
 def _slot() -> asyncio.Semaphore:
