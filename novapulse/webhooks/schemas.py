@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from novapulse.webhooks.matching import check_event_type, check_pattern
 
@@ -32,6 +33,9 @@ _RESERVED_HEADERS = {
 }
 _RESERVED_PREFIXES = ("webhook-", "proxy-", "x-google-", "x-aws-ec2-", "metadata")
 _HEADERS_MAX = 20
+_ATTEMPTS_MAX = 20
+# 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z: an offset can lead beyond what can be written
+_MOMENT_MIN_S, _MOMENT_MAX_S = -62_135_596_800, 253_402_300_799
 _CREDENTIAL_WORDS = ("authorization", "cookie", "token", "key", "secret", "password")
 
 
@@ -48,14 +52,18 @@ def _valid_pattern(pattern: str) -> str:
 def _valid_headers(headers: dict[str, str]) -> dict[str, str]:
     if len(headers) > _HEADERS_MAX:
         raise ValueError(f"at most {_HEADERS_MAX} headers")
+    seen: set[str] = set()
     for name, value in headers.items():
         low = name.lower()
         if not _HEADER_NAME.fullmatch(name):
-            raise ValueError(f"'{name[:64]}' is not a header name")
+            raise ValueError(f"{name[:64]!a} is not a header name")
         if low in _RESERVED_HEADERS or low.startswith(_RESERVED_PREFIXES):
             raise ValueError(f"the header '{name}' is set by NovaPulse or may not be sent")
         if len(value) > 1024 or not all(char == "\t" or " " <= char <= "~" for char in value):
             raise ValueError(f"the value of '{name}' must be at most 1024 printable ASCII characters")
+        if low in seen:
+            raise ValueError(f"the header '{name}' is given twice")
+        seen.add(low)
     return headers
 
 
@@ -66,7 +74,16 @@ def is_credential(name: str) -> bool:
 
 def _valid_schedule(delays: list[float]) -> list[float]:
     # The first attempt is always at once; whether a list says so or starts with the first retry, it means the same.
-    return delays if delays[0] == 0 else [0.0, *delays]
+    whole = delays if delays[0] == 0 else [0.0, *delays]
+    if len(whole) > _ATTEMPTS_MAX:
+        raise ValueError(f"at most {_ATTEMPTS_MAX} attempts, the first included")
+    return whole
+
+
+def _valid_moment(moment: datetime) -> datetime:
+    if not _MOMENT_MIN_S <= moment.timestamp() <= _MOMENT_MAX_S:
+        raise ValueError("a time lies in the years 1 to 9999 of UTC")
+    return moment
 
 
 EventTypeName = Annotated[str, AfterValidator(_valid_type)]
@@ -79,13 +96,21 @@ Delay = Annotated[float, Field(ge=0, le=7 * 24 * 3600)]
 class _Input(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=False)
 
+    @field_validator("*")
+    @classmethod
+    def _no_nul(cls, value: Any) -> Any:
+        # NUL is not text for Postgres. The API's parser refuses it, but screens have no parser.
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("must not hold the character NUL")
+        return value
+
 
 class RetryIn(_Input):
     """When failed deliveries are tried again."""
 
-    schedule_s: Annotated[list[Delay], Field(min_length=1, max_length=20), AfterValidator(_valid_schedule)] = Field(
-        description="Delay in seconds before each attempt; the first is at once (a leading 0 may be left out)."
-    )
+    schedule_s: Annotated[
+        list[Delay], Field(min_length=1, max_length=_ATTEMPTS_MAX), AfterValidator(_valid_schedule)
+    ] = Field(description="Delay in seconds before each attempt; the first is at once (a leading 0 may be left out).")
 
 
 class WebhookCreate(_Input):
@@ -203,7 +228,7 @@ class EventIn(_Input):
     id: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = Field(
         None, description="The sender's own id: the same id twice is one event."
     )
-    timestamp: AwareDatetime | None = None
+    timestamp: Annotated[AwareDatetime, AfterValidator(_valid_moment)] | None = None
 
 
 class EventBatchIn(_Input):
