@@ -12,6 +12,7 @@ from novapulse.jobs.api import router as jobs_router
 from novapulse.operations.api import router as operations_router
 from novapulse.security import pages
 from novapulse.security.api import router as security_router
+from novapulse.security.authenticate import current_actor
 from novapulse.settings import Settings
 from novapulse.webhooks.api import router as webhooks_router
 
@@ -33,6 +34,7 @@ def make_api(settings: Settings) -> FastAPI:
         servers=[{"url": "/api/v1"}],
     )
     install(api)
+    api.state.authenticate = current_actor
     for router in (webhooks_router, jobs_router, security_router, operations_router):
         api.include_router(router)
     larger = {"/events/batch": settings.max_batch_bytes}

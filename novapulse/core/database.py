@@ -1,24 +1,29 @@
 """The database: SQLite (WAL, every commit on disk) or Postgres, by one URL.
 
-Reads use `read()`, writes use `write()`. On SQLite a write takes the write lock when it begins
-(`BEGIN IMMEDIATE`), so it never fails half-way because another process wrote in between, and the
-writers of one process queue up in memory instead of polling the file.
+Reads use `read()`, writes use `write()`, the bulk writes of the hot paths `run_write()`. On SQLite
+a write takes the write lock when it begins (`BEGIN IMMEDIATE`), so it never fails half-way because
+another process wrote in between, and the writers of one process queue up in memory instead of
+polling the file.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-import orjson
-from sqlalchemy import Connection, Table, event
+from sqlalchemy import Connection, Engine, StaticPool, Table, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlmodel import SQLModel
 
+from novapulse.core import exact
+
 _BUSY_TIMEOUT_MS = 15_000
+
+T = TypeVar("T")
 
 
 class Database:
@@ -30,16 +35,27 @@ class Database:
             "pool_size": pool_size,
             "max_overflow": 4,
             "pool_timeout": 15,
-            "json_serializer": lambda value: orjson.dumps(value).decode(),  # pyright: ignore[reportUnknownLambdaType]
-            "json_deserializer": orjson.loads,
+            "json_serializer": exact.dumps,
+            "json_deserializer": exact.loads,
         }
         if not self.is_sqlite:
             # A statement that outlives 30 s is a fault, not work; a dead connection is noticed before use.
             options |= {"pool_pre_ping": True, "connect_args": {"timeout": 5, "command_timeout": 30}}
         self.engine: AsyncEngine = create_async_engine(url, **options)
         self._write_lock = asyncio.Lock()
+        self._writer: Engine | None = None
         if self.is_sqlite:
-            _tune_sqlite(self.engine)
+            _tune_sqlite(self.engine.sync_engine)
+            # One connection, used by the one thread of `_write_thread`.
+            del options["pool_size"], options["max_overflow"], options["pool_timeout"]
+            self._writer = create_engine(
+                url.replace("sqlite+aiosqlite:", "sqlite:"),
+                poolclass=StaticPool,
+                connect_args={"check_same_thread": False},
+                **options,
+            )
+            _tune_sqlite(self._writer)
+            self._write_thread = ThreadPoolExecutor(1, "database-writer")
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncSession]:
@@ -79,8 +95,8 @@ def table_of(model: type[SQLModel]) -> Table:
     return cast(Table, getattr(model, "__table__"))  # noqa: B009 - SQLModel does not declare it
 
 
-def _tune_sqlite(engine: AsyncEngine) -> None:
-    @event.listens_for(engine.sync_engine, "connect")
+def _tune_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
     def _connect(dbapi: DBAPIConnection, _record: object) -> None:  # pyright: ignore[reportUnusedFunction]
         dbapi.isolation_level = None  # pyright: ignore[reportAttributeAccessIssue] - we emit BEGIN ourselves
         cursor = dbapi.cursor()
@@ -89,10 +105,13 @@ def _tune_sqlite(engine: AsyncEngine) -> None:
         cursor.execute("PRAGMA synchronous=FULL")  # a 202 means it is on disk
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute("PRAGMA temp_store=MEMORY")
+        if self._writer is not None:
+            self._write_thread.shutdown()
+            self._writer.dispose()
         cursor.execute("PRAGMA cache_size=-16000")  # 16 MB
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction]
         write = connection.get_execution_options().get("novapulse_write", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

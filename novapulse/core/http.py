@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from novapulse.core import idempotency
+from novapulse.core import exact, idempotency
 from novapulse.core.errors import (
     BadRequestError,
     FieldError,
@@ -27,8 +27,8 @@ from novapulse.core.problems import MEDIA_TYPE, problem_body
 from novapulse.core.runtime import current
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_BIG_INTEGER = re.compile(rb"[0-9]{19}")
 _NUL = b"\\u0000"
+_DEPTH_MAX = 100  # what reads JSON later gives up at some 250 levels
 
 
 class RequestId:
@@ -118,22 +118,36 @@ def parse_json(body: bytes) -> Any:
     """Strict JSON (RFC 8259): no NaN, no lone surrogates; NUL characters are refused, big integers kept.
 
     Raises:
-        BadRequestError: not JSON.
+        BadRequestError: not JSON, or nested too deeply.
         InvalidError: JSON that holds a NUL character, with its place.
     """
     try:
-        value = orjson.loads(body)
+        value = exact.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequestError(
             f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
         ) from None
+    if body.count(b"[") + body.count(b"{") > _DEPTH_MAX:
+        _refuse_depth(value)
     if _NUL in body:
         _refuse_nul(value, "")
-    if _BIG_INTEGER.search(body):
-        import json
-
-        return json.loads(body)
     return value
+
+
+def _refuse_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(_DEPTH_MAX):
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner.extend(item.values())
+            elif isinstance(item, list):
+                inner.extend(item)
+        if not inner:
+            return
+        level = inner
+    if any(isinstance(item, (dict, list)) for item in level):
+        raise BadRequestError(f"The body is nested more than {_DEPTH_MAX} levels deep.")
 
 
 def _refuse_nul(value: Any, pointer: str) -> None:
@@ -150,7 +164,10 @@ def _refuse_nul(value: Any, pointer: str) -> None:
 
 
 class ApiRoute(APIRoute):
-    """A route that parses strictly, and honours `Idempotency-Key` on POST."""
+    """A route that parses strictly, and honours `Idempotency-Key` on POST.
+
+    Of an application whose `state.authenticate` refuses those whom nobody knows.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler FastAPI calls."""
@@ -158,6 +175,7 @@ class ApiRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             request = _JsonRequest(request.scope, request.receive)
+            _refuse_nul_in_address(request)
             if request.method in ("POST", "PUT", "PATCH") and await request.body():
                 _require_json(request)
                 # Parsed here, because FastAPI replaces what the parser says by a sentence of its own.
@@ -170,6 +188,16 @@ class ApiRoute(APIRoute):
         return handle
 
 
+def _refuse_nul_in_address(request: Request) -> None:
+    # It is in no id or name of ours, and Postgres fails on it.
+    if "\0" in request.scope["path"]:
+        raise BadRequestError("An address must not hold the character NUL.")
+    if b"%00" in request.scope["query_string"]:
+        found = [name for name, value in request.query_params.multi_items() if "\0" in value]
+        if found:
+            raise InvalidError([FieldError(f"/{name}", "must not hold the character NUL") for name in found])
+
+
 def _require_json(request: Request) -> None:
     given = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if given != "application/json" and not (given.startswith("application/") and given.endswith("+json")):
@@ -177,6 +205,11 @@ def _require_json(request: Request) -> None:
 
 
 async def _once(request: Request, key: str, inner: Callable[[Request], Coroutine[Any, Any, Response]]) -> Response:
+    try:
+        # Before an old answer is given: the key may have been revoked since.
+        await request.app.state.authenticate(request)
+    except ProblemError:
+        return await inner(request)  # says the same, or is for anybody
     rt = current()
     caller = request.headers.get("authorization") or request.headers.get("cookie") or ""
     state = await idempotency.begin(rt, caller=caller, route=request.url.path, key=key, body=await request.body())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from sqlalchemy import or_, select
 
+from novapulse.core import exact
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import rfc3339
 from novapulse.core.database import table_of
@@ -71,7 +71,7 @@ async def get_event(rt: Runtime, actor: Actor, event_id: str) -> EventDetail:
             raise NotFoundError("event", event_id)
         rows = await session.execute(select(_DELIVERY).where(d.event_id == event_id).order_by(d.id).limit(LIMIT_MAX))
         deliveries = [delivery_view(row) for row in rows]
-    return EventDetail(**_view(event).model_dump(), data=orjson.loads(event.body)["data"], deliveries=deliveries)
+    return EventDetail(**_view(event).model_dump(), data=exact.loads(event.body)["data"], deliveries=deliveries)
 
 
 def _view(row: Any) -> EventView:

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 import structlog
 from redis.exceptions import RedisError
 from sqlalchemy import insert, select, tuple_
@@ -24,6 +22,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from novapulse.core import exact
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms, rfc3339
 from novapulse.core.database import table_of
@@ -83,30 +82,22 @@ class _Incoming:
 
 
 def _prepare(actor: Actor, event: EventIn, max_bytes: int) -> _Incoming:
-    if actor.tenant is not None and event.tenant not in (None, actor.tenant):
-        raise ForbiddenError(f"This key may only send events of tenant '{actor.tenant}'.")
     tenant = event.tenant if actor.tenant is None else actor.tenant
     now = now_ms()
     timestamp = now if event.timestamp is None else round(event.timestamp.timestamp() * 1000)
-    data = dump_json(event.data)
-    body = f'{{"type":{dump_json(event.type)},"timestamp":"{rfc3339(timestamp)}","data":{data}}}'
+    data = exact.dumps(event.data)
+    body = f'{{"type":{exact.dumps(event.type)},"timestamp":"{rfc3339(timestamp)}","data":{data}}}'
     fingerprint = None
     if event.id is not None:
         # Without a timestamp of the sender's own, a repeated call must still count as the same.
         sent = event.timestamp.isoformat() if event.timestamp else ""
         fingerprint = hashlib.sha256("\0".join((event.type, tenant or "", sent, data)).encode()).digest()
     incoming = _Incoming(new_id("evt"), event.type, tenant, event.id, fingerprint, timestamp, now, body)
-    if len(data) > max_bytes:
+    if event.tenant not in (None, tenant):
+        incoming.answer = ForbiddenError(f"This key may only send events of tenant '{tenant}'.")
+    elif len(data) > max_bytes:
         incoming.answer = TooLargeError(f"An event has at most {max_bytes} bytes of data.")
     return incoming
-
-
-def dump_json(value: Any) -> str:
-    """`value` as compact JSON; integers of any size."""
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:  # integers beyond 64 bits are JSON too
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 class Ingest:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import insert
 
+from novapulse.core import exact
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms, rfc3339
 from novapulse.core.database import table_of
@@ -22,7 +23,6 @@ from novapulse.webhooks.engine.targets import Targets
 from novapulse.webhooks.feed import Feed
 from novapulse.webhooks.guard import Guard
 from novapulse.webhooks.handout import TRIAL_OWNER
-from novapulse.webhooks.ingest import dump_json
 from novapulse.webhooks.models import Delivery, DeliveryStatus, Event, EventType, Webhook
 from novapulse.webhooks.schemas import AttemptView
 from novapulse.webhooks.sender import Sender
@@ -68,7 +68,7 @@ async def send_test(
         now = now_ms()
         target = (await part.targets.load(session, [webhook_id], now))[webhook_id]
         event_id, delivery_id = new_id("evt"), new_id("dlv")
-        body = f'{{"type":{dump_json(type_)},"timestamp":"{rfc3339(now)}","data":{dump_json(data)}}}'
+        body = f'{{"type":{exact.dumps(type_)},"timestamp":"{rfc3339(now)}","data":{exact.dumps(data)}}}'
         event = {"id": event_id, "type": type_, "tenant": webhook.tenant, "tenant_key": webhook.tenant or ""}
         await session.execute(
             insert(_EVENT), [event | {"body": body, "timestamp": now, "created_at": now, "deliveries": 1}]
