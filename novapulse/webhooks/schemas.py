@@ -36,6 +36,7 @@ _HEADERS_MAX = 20
 _ATTEMPTS_MAX = 20
 # 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z: an offset can lead beyond what can be written
 _MOMENT_MIN_S, _MOMENT_MAX_S = -62_135_596_800, 253_402_300_799
+MASK = "••••••"  # stands for a header's value that is not shown; sent back in a change, it keeps the value
 _CREDENTIAL_WORDS = ("authorization", "cookie", "token", "key", "secret", "password")
 
 
@@ -67,6 +68,11 @@ def _valid_headers(headers: dict[str, str]) -> dict[str, str]:
     return headers
 
 
+def _valid_changed_headers(headers: dict[str, str]) -> dict[str, str]:
+    _valid_headers({name: "" if value == MASK else value for name, value in headers.items()})
+    return headers
+
+
 def is_credential(name: str) -> bool:
     """Whether a header of this name probably holds a credential."""
     return any(word in name.lower() for word in _CREDENTIAL_WORDS)
@@ -90,6 +96,7 @@ EventTypeName = Annotated[str, AfterValidator(_valid_type)]
 Pattern = Annotated[str, AfterValidator(_valid_pattern)]
 Tenant = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:@/-]+$")]
 Headers = Annotated[dict[str, str], AfterValidator(_valid_headers)]
+ChangedHeaders = Annotated[dict[str, str], AfterValidator(_valid_changed_headers)]
 Delay = Annotated[float, Field(ge=0, le=7 * 24 * 3600)]
 
 
@@ -133,7 +140,7 @@ class WebhookCreate(_Input):
         default_factory=lambda: ["*"], description="Types, `invoice.*` for all below, or `*` for all."
     )
     headers: Headers = Field(default_factory=dict, description="Sent along with every delivery; kept encrypted.")
-    rate_limit: Annotated[float, Field(gt=0, le=10_000)] | None = Field(None, description="Deliveries per second.")
+    rate_limit: Annotated[float, Field(ge=0.001, le=10_000)] | None = Field(None, description="Deliveries per second.")
     timeout_s: Annotated[float, Field(ge=1, le=30)] = Field(15, description="Longest wait for an answer, seconds.")
     retry: RetryIn | None = Field(None, description="Null for the default schedule.")
     ordered: bool = Field(False, description="Send one after the other, oldest first.")
@@ -149,8 +156,8 @@ class WebhookPatch(_Input):
     description: Annotated[str, StringConstraints(max_length=2000)] | None = None
     tenant: Tenant | None = None
     event_types: Annotated[list[Pattern], Field(min_length=1, max_length=100)] | None = None
-    headers: Headers | None = None
-    rate_limit: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    headers: ChangedHeaders | None = Field(None, description="All of them; a masked value keeps what it was.")
+    rate_limit: Annotated[float, Field(ge=0.001, le=10_000)] | None = None
     timeout_s: Annotated[float, Field(ge=1, le=30)] | None = None
     retry: RetryIn | None = None
     ordered: bool | None = None

@@ -22,6 +22,7 @@ from novapulse.webhooks.matching import matches
 from novapulse.webhooks.models import RoutingVersion, Webhook, WebhookMinute, WebhookSecret, WebhookStatus
 from novapulse.webhooks.retry import DEFAULT_SCHEDULE_S
 from novapulse.webhooks.schemas import (
+    MASK,
     CreatedWebhook,
     PreviousSecret,
     RetryIn,
@@ -40,7 +41,6 @@ _ROUTING = table_of(RoutingVersion)
 
 _DEGRADED_SHARE = 0.05  # of the last hour's attempts
 _HEALTH_MINUTES = 60
-MASK = "••••••"
 
 
 async def check_url(rt: Runtime, url: str) -> None:
@@ -167,8 +167,7 @@ async def update_webhook(rt: Runtime, actor: Actor, webhook_id: str, patch: Webh
         if "tenant" in given:
             webhook.tenant = _own_tenant(actor, patch.tenant)
         if "headers" in given and patch.headers is not None:
-            known = _open_headers(rt, webhook)
-            kept = {name: known.get(name, "") if value == MASK else value for name, value in patch.headers.items()}
+            kept = _unmasked(patch.headers, _open_headers(rt, webhook))
             webhook.headers = _seal_headers(rt, webhook_id, kept)
         if "retry" in given:
             webhook.retry_schedule = patch.retry.schedule_s if patch.retry else None
@@ -276,6 +275,13 @@ def _open_headers(rt: Runtime, webhook: Any) -> dict[str, str]:
     if not webhook.headers:
         return {}
     return orjson.loads(rt.keyring.decrypt(webhook.headers, f"webhook:headers:{webhook.id}"))
+
+
+def _unmasked(given: dict[str, str], known: dict[str, str]) -> dict[str, str]:
+    unknown = [name for name, value in given.items() if value == MASK and name not in known]
+    if unknown:
+        raise InvalidError.at(f"/headers/{unknown[0]}", "is masked, and there is no value of this name to keep")
+    return {name: known[name] if value == MASK else value for name, value in given.items()}
 
 
 def _own_tenant(actor: Actor, tenant: str | None) -> str | None:
