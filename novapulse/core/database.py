@@ -1,18 +1,20 @@
 """The database: SQLite (WAL, every commit on disk) or Postgres, by one URL.
 
-Reads use `read()`, writes use `write()`. On SQLite a write takes the write lock when it begins
-(`BEGIN IMMEDIATE`), so it never fails half-way because another process wrote in between, and the
-writers of one process queue up in memory instead of polling the file.
+Reads use `read()`, writes use `write()`, the bulk writes of the hot paths `run_write()`. On SQLite
+a write takes the write lock when it begins (`BEGIN IMMEDIATE`), so it never fails half-way because
+another process wrote in between, and the writers of one process queue up in memory instead of
+polling the file.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Table, event
+from sqlalchemy import Connection, Engine, StaticPool, Table, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlmodel import SQLModel
@@ -20,6 +22,8 @@ from sqlmodel import SQLModel
 from novapulse.core import exact
 
 _BUSY_TIMEOUT_MS = 15_000
+
+T = TypeVar("T")
 
 
 class Database:
@@ -39,8 +43,19 @@ class Database:
             options |= {"pool_pre_ping": True, "connect_args": {"timeout": 5, "command_timeout": 30}}
         self.engine: AsyncEngine = create_async_engine(url, **options)
         self._write_lock = asyncio.Lock()
+        self._writer: Engine | None = None
         if self.is_sqlite:
-            _tune_sqlite(self.engine)
+            _tune_sqlite(self.engine.sync_engine)
+            # One connection, used by the one thread of `_write_thread`.
+            del options["pool_size"], options["max_overflow"], options["pool_timeout"]
+            self._writer = create_engine(
+                url.replace("sqlite+aiosqlite:", "sqlite:"),
+                poolclass=StaticPool,
+                connect_args={"check_same_thread": False},
+                **options,
+            )
+            _tune_sqlite(self._writer)
+            self._write_thread = ThreadPoolExecutor(1, "database-writer")
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncSession]:
@@ -70,9 +85,29 @@ class Database:
             async with self.engine.begin() as connection:
                 yield connection
 
+    async def run_write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one transaction: committed when it returns, rolled back when it raises.
+
+        On SQLite it runs in a thread, so that a transaction of many statements does not wait for a
+        turn of the event loop after each one; on Postgres it is driven by the loop.
+        """
+        if self._writer is None:
+            async with self.engine.begin() as connection:
+                return await connection.run_sync(work)
+        async with self._write_lock:
+            return await asyncio.get_running_loop().run_in_executor(self._write_thread, self._write, work)
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        assert self._writer is not None
+        with self._writer.connect().execution_options(novapulse_write=True) as connection, connection.begin():
+            return work(connection)
+
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+        if self._writer is not None:
+            self._write_thread.shutdown()
+            self._writer.dispose()
 
 
 def table_of(model: type[SQLModel]) -> Table:
@@ -80,8 +115,8 @@ def table_of(model: type[SQLModel]) -> Table:
     return cast(Table, getattr(model, "__table__"))  # noqa: B009 - SQLModel does not declare it
 
 
-def _tune_sqlite(engine: AsyncEngine) -> None:
-    @event.listens_for(engine.sync_engine, "connect")
+def _tune_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
     def _connect(dbapi: DBAPIConnection, _record: object) -> None:  # pyright: ignore[reportUnusedFunction]
         dbapi.isolation_level = None  # pyright: ignore[reportAttributeAccessIssue] - we emit BEGIN ourselves
         cursor = dbapi.cursor()
@@ -93,7 +128,7 @@ def _tune_sqlite(engine: AsyncEngine) -> None:
         cursor.execute("PRAGMA cache_size=-16000")  # 16 MB
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction]
         write = connection.get_execution_options().get("novapulse_write", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

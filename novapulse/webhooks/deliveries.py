@@ -138,7 +138,7 @@ async def cancel_delivery(rt: Runtime, actor: Actor, delivery_id: str) -> Delive
         await session.flush()
         webhook = await session.get_one(Webhook, delivery.webhook_id)
         if webhook.ordered:
-            await release_next(session, webhook.id, now=now)
+            await (await session.connection()).run_sync(release_next, webhook.id, now=now)
     return delivery_view(delivery)
 
 

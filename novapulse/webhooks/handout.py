@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 import structlog
-from sqlalchemy import and_, select, update
+from sqlalchemy import Connection, and_, select, update
 
 from novapulse.core.clock import now_ms
 from novapulse.core.database import table_of
@@ -116,6 +116,9 @@ class _Care:
                 ).scalars()
             )
         if ordered:
-            async with self._rt.database.write() as session:
+
+            def release(connection: Connection) -> None:
                 for webhook_id in ordered:
-                    await release_next(session, webhook_id, now=now_ms())
+                    release_next(connection, webhook_id, now=now_ms())
+
+            await self._rt.database.run_write(release)

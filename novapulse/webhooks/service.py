@@ -174,7 +174,7 @@ async def update_webhook(rt: Runtime, actor: Actor, webhook_id: str, patch: Webh
         if patch.ordered is not None and patch.ordered != webhook.ordered:
             webhook.ordered = patch.ordered
             if not patch.ordered and webhook.status == WebhookStatus.ACTIVE:
-                await release_held(session, webhook_id, now=now)
+                await (await session.connection()).run_sync(release_held, webhook_id, now=now)
         if patch.status is not None and patch.status != webhook.status:
             await _set_status(session, webhook, patch.status, now)
         webhook.updated_at = now
@@ -251,7 +251,7 @@ async def _set_status(session: AsyncSession, webhook: Webhook, status: str, now:
         webhook.disabled_reason = None
         webhook.failing_since = None  # the clock that disables starts anew
         release = release_next if webhook.ordered else release_held
-        await release(session, webhook.id, now=now)
+        await (await session.connection()).run_sync(release, webhook.id, now=now)
 
 
 async def _live_secrets(session: AsyncSession, webhook_id: str, now: int) -> list[Any]:

@@ -66,7 +66,7 @@ async def send_test(
             known = await session.get(EventType, type_)
             data = known.example if known is not None and known.example is not None else EXAMPLE
         now = now_ms()
-        target = (await part.targets.load(session, [webhook_id], now))[webhook_id]
+        target = (await (await session.connection()).run_sync(part.targets.load, [webhook_id], now))[webhook_id]
         event_id, delivery_id = new_id("evt"), new_id("dlv")
         body = f'{{"type":{exact.dumps(type_)},"timestamp":"{rfc3339(now)}","data":{exact.dumps(data)}}}'
         event = {"id": event_id, "type": type_, "tenant": webhook.tenant, "tenant_key": webhook.tenant or ""}

@@ -7,12 +7,12 @@ that a slow receiver delays its own deliveries and nobody else's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import structlog
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from novapulse.core.clock import now_ms
 from novapulse.core.runtime import Runtime
@@ -89,7 +89,7 @@ class Engine:
             self._keeper = asyncio.create_task(self._keep_leases())
         self._claiming += len(ids)
         try:
-            claimed = await self._persist(lambda session: self._claim(session, ids, takeover_from))
+            claimed = await self._persist(lambda connection: self._claim(connection, ids, takeover_from))
         finally:
             self._claiming -= len(ids)
         if not claimed:
@@ -140,12 +140,12 @@ class Engine:
             self._keeper.cancel()
         await self._sender.close()
 
-    async def _claim(
-        self, session: AsyncSession, ids: Sequence[str], takeover_from: str | None
+    def _claim(
+        self, connection: Connection, ids: Sequence[str], takeover_from: str | None
     ) -> tuple[list[Claim], dict[str, Target]]:
         now = now_ms()
-        claims = await claim(session, ids, owner=self._owner, takeover_from=takeover_from, now=now)
-        return claims, await self._targets.load(session, {item.webhook_id for item in claims}, now)
+        claims = claim(connection, ids, owner=self._owner, takeover_from=takeover_from, now=now)
+        return claims, self._targets.load(connection, {item.webhook_id for item in claims}, now)
 
     async def _admit(self, target: Target, claims: list[Claim]) -> list[tuple[Claim, int | None, str | None]]:
         """Start or queue what there is room for; what is to be put off comes back, with when and why."""
@@ -219,11 +219,11 @@ class Engine:
         if not back:
             return
 
-        async def write(session: AsyncSession) -> None:
+        def write(connection: Connection) -> None:
             for reason in {why for _, _, why in back}:
                 own = [(item, at) for item, at, why in back if why == reason]
-                await give_back(
-                    session, [i for i, _ in own], owner=self._owner, until=[at for _, at in own], reason=reason
+                give_back(
+                    connection, [i for i, _ in own], owner=self._owner, until=[at for _, at in own], reason=reason
                 )
 
         await self._persist(write, once=once)
@@ -243,7 +243,7 @@ class Engine:
     async def _lane(self, webhook_id: str) -> None:
         while not self._stopping:
             self._lane_again.discard(webhook_id)
-            found = await self._persist(lambda session: self._claim_head(session, webhook_id))
+            found = await self._persist(lambda connection: self._claim_head(connection, webhook_id))
             if found is None:
                 if webhook_id in self._lane_again:
                     continue
@@ -256,12 +256,12 @@ class Engine:
             if not await self._send_in_order(item, target):
                 return
 
-    async def _claim_head(self, session: AsyncSession, webhook_id: str) -> tuple[Claim, Target | None] | None:
+    def _claim_head(self, connection: Connection, webhook_id: str) -> tuple[Claim, Target | None] | None:
         now = now_ms()
-        item = await claim_head(session, webhook_id, owner=self._owner, now=now)
+        item = claim_head(connection, webhook_id, owner=self._owner, now=now)
         if item is None:
             return None
-        return item, (await self._targets.load(session, [webhook_id], now)).get(webhook_id)
+        return item, self._targets.load(connection, [webhook_id], now).get(webhook_id)
 
     async def _send_in_order(self, item: Claim, target: Target) -> bool:
         """Send one; True if it ended, so that the next may go."""
@@ -285,15 +285,14 @@ class Engine:
             await asyncio.sleep(LEASE_MS / 3000)
             ids = list(self._held)
             if ids:
-                await self._persist(lambda session: renew(session, ids, owner=self._owner, now=now_ms()))  # noqa: B023
+                await self._persist(lambda connection: renew(connection, ids, owner=self._owner, now=now_ms()))  # noqa: B023
 
-    async def _persist(self, write: Callable[[AsyncSession], Awaitable[T]], *, once: bool = False) -> T | None:
+    async def _persist(self, write: Callable[[Connection], T], *, once: bool = False) -> T | None:
         """Run `write` in a transaction; while the database is away, again until it is back."""
         wait_s = 0.1
         while True:
             try:
-                async with self._rt.database.write() as session:
-                    return await write(session)
+                return await self._rt.database.run_write(write)
             except _STORE_DOWN as error:
                 log.warning("database_away", error=str(error)[:200], retry_in_s=wait_s)
                 if once or self._stopping:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, case, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import ColumnElement, Connection, Executable, and_, bindparam, case, or_, select, update
 
 from novapulse.core.database import table_of
 from novapulse.webhooks.models import OPEN_STATUSES, Delivery, DeliveryStatus, Event
@@ -37,94 +36,98 @@ class Claim:
     body: bytes = b""
 
 
-async def claim(
-    session: AsyncSession, ids: Sequence[str], *, owner: str, takeover_from: str | None, now: int
+_SENDING = DELIVERY.c.status == DeliveryStatus.SENDING.value
+_OPEN_TO_CLAIM = or_(
+    and_(DELIVERY.c.status.in_(_WAITING), DELIVERY.c.next_attempt_at <= bindparam("b_soon")),
+    and_(_SENDING, or_(DELIVERY.c.lease_until < bindparam("b_now"), DELIVERY.c.claimed_by == bindparam("b_dead"))),
+)
+_HEAD = (
+    select(DELIVERY.c.id)
+    .where(DELIVERY.c.webhook_id == bindparam("b_webhook"), DELIVERY.c.status.in_([s.value for s in OPEN_STATUSES]))
+    .order_by(DELIVERY.c.id)
+    .limit(1)
+    .scalar_subquery()
+)
+_HELD = and_(DELIVERY.c.status.in_(_WAITING), DELIVERY.c.next_attempt_at.is_(None))
+
+
+def _taking(condition: ColumnElement[bool]) -> Executable:
+    d = DELIVERY.c
+    return (
+        update(DELIVERY)
+        .where(condition)
+        .values(
+            # Claimed while somebody else was sending: that one died without recording.
+            crashes=d.crashes + case((_SENDING, 1), else_=0),
+            status=DeliveryStatus.SENDING.value,
+            claimed_by=bindparam("b_owner"),
+            claims=d.claims + 1,
+            lease_until=bindparam("b_lease"),
+        )
+        .returning(
+            d.id,
+            d.event_id,
+            d.webhook_id,
+            d.event_type,
+            d.attempts,
+            d.schedule_from,
+            d.manual,
+            d.crashes,
+            d.claims,
+            d.created_at,
+        )
+    )
+
+
+# Built once: building and comparing them costs more than running them.
+_TAKE = _taking(and_(DELIVERY.c.id.in_(bindparam("b_ids", expanding=True)), _OPEN_TO_CLAIM))
+_TAKE_HEAD = _taking(and_(DELIVERY.c.id == _HEAD, or_(_OPEN_TO_CLAIM, _HELD)))
+_BODIES = select(_EVENT.c.id, _EVENT.c.body).where(_EVENT.c.id.in_(bindparam("b_ids", expanding=True)))
+
+
+def claim(
+    connection: Connection, ids: Sequence[str], *, owner: str, takeover_from: str | None, now: int
 ) -> list[Claim]:
     """Claim those of `ids` that are due, or whose last owner's lease is over.
 
     `takeover_from` names a worker known to be dead: its claims need not run out first.
     """
-    d = DELIVERY.c
-    abandoned = d.lease_until < now
-    if takeover_from is not None:
-        abandoned = or_(abandoned, d.claimed_by == takeover_from)
-    sending = d.status == DeliveryStatus.SENDING.value
-    due = and_(d.status.in_(_WAITING), d.next_attempt_at <= now + _EARLY_MS)
-    return await _take(session, and_(d.id.in_(ids), or_(due, and_(sending, abandoned))), owner=owner, now=now)
+    return _take(connection, _TAKE, {"b_ids": list(ids), "b_dead": takeover_from}, owner=owner, now=now)
 
 
-async def claim_head(session: AsyncSession, webhook_id: str, *, owner: str, now: int) -> Claim | None:
+def claim_head(connection: Connection, webhook_id: str, *, owner: str, now: int) -> Claim | None:
     """Claim the oldest open delivery of an ordered webhook, unless it is being sent or not due yet."""
-    d = DELIVERY.c
-    head = (
-        select(d.id)
-        .where(d.webhook_id == webhook_id, d.status.in_([s.value for s in OPEN_STATUSES]))
-        .order_by(d.id)
-        .limit(1)
-        .scalar_subquery()
-    )
-    due = and_(d.status.in_(_WAITING), or_(d.next_attempt_at.is_(None), d.next_attempt_at <= now + _EARLY_MS))
-    abandoned = and_(d.status == DeliveryStatus.SENDING.value, d.lease_until < now)
-    claims = await _take(session, and_(d.id == head, or_(due, abandoned)), owner=owner, now=now)
+    claims = _take(connection, _TAKE_HEAD, {"b_webhook": webhook_id, "b_dead": None}, owner=owner, now=now)
     return claims[0] if claims else None
 
 
-async def _take(session: AsyncSession, condition: Any, *, owner: str, now: int) -> list[Claim]:
-    d = DELIVERY.c
-    rows = (
-        await session.execute(
-            update(DELIVERY)
-            .where(condition)
-            .values(
-                # Claimed while somebody else was sending: that one died without recording.
-                crashes=d.crashes + case((d.status == DeliveryStatus.SENDING.value, 1), else_=0),
-                status=DeliveryStatus.SENDING.value,
-                claimed_by=owner,
-                claims=d.claims + 1,
-                lease_until=now + LEASE_MS,
-            )
-            .returning(
-                d.id,
-                d.event_id,
-                d.webhook_id,
-                d.event_type,
-                d.attempts,
-                d.schedule_from,
-                d.manual,
-                d.crashes,
-                d.claims,
-                d.created_at,
-            )
-        )
-    ).all()
-    if not rows:
+def _take(
+    connection: Connection, statement: Executable, values: dict[str, Any], *, owner: str, now: int
+) -> list[Claim]:
+    times = {"b_now": now, "b_soon": now + _EARLY_MS, "b_lease": now + LEASE_MS}
+    claims = [Claim(*row) for row in connection.execute(statement, values | times | {"b_owner": owner})]
+    if not claims:
         return []
-    claims = [Claim(*row) for row in rows]
-    bodies = dict(
-        (
-            await session.execute(
-                select(_EVENT.c.id, _EVENT.c.body).where(_EVENT.c.id.in_({c.event_id for c in claims}))
-            )
-        ).all()
-    )
+    found = connection.execute(_BODIES, {"b_ids": list({item.event_id for item in claims})})
+    bodies: dict[str, str] = {row.id: row.body for row in found}
     for item in claims:
         item.body = bodies[item.event_id].encode()
     claims.sort(key=lambda item: item.id)
     return claims
 
 
-async def renew(session: AsyncSession, ids: Sequence[str], *, owner: str, now: int) -> None:
+def renew(connection: Connection, ids: Sequence[str], *, owner: str, now: int) -> None:
     """Extend the leases of what this process still holds."""
     d = DELIVERY.c
-    await session.execute(
+    connection.execute(
         update(DELIVERY)
         .where(d.id.in_(ids), d.claimed_by == owner, d.status == DeliveryStatus.SENDING.value)
         .values(lease_until=now + LEASE_MS)
     )
 
 
-async def give_back(
-    session: AsyncSession, claims: Sequence[Claim], *, owner: str, until: Sequence[int | None], reason: str | None
+def give_back(
+    connection: Connection, claims: Sequence[Claim], *, owner: str, until: Sequence[int | None], reason: str | None
 ) -> None:
     """Undo claims without an attempt: due at `until` (ms), or held (None) until somebody lets them go."""
     d = DELIVERY.c
@@ -132,7 +135,7 @@ async def give_back(
     for item, at in zip(claims, until, strict=True):
         groups.setdefault(at, []).append(item)
     for at, members in groups.items():
-        await session.execute(
+        connection.execute(
             update(DELIVERY)
             .where(
                 or_(*(and_(d.id == item.id, d.claims == item.fence) for item in members)),
@@ -150,23 +153,23 @@ async def give_back(
         )
 
 
-async def release_held(session: AsyncSession, webhook_id: str, *, now: int) -> None:
+def release_held(connection: Connection, webhook_id: str, *, now: int) -> None:
     """Let go what was held while a webhook was not active. For the transaction that makes it active."""
     d = DELIVERY.c
-    await session.execute(
+    connection.execute(
         update(DELIVERY)
-        .where(d.webhook_id == webhook_id, d.status.in_(_WAITING), d.next_attempt_at.is_(None))
+        .where(d.webhook_id == webhook_id, _HELD)
         .values(next_attempt_at=now, enqueued_at=0, reason=None)
     )
 
 
-async def release_next(session: AsyncSession, webhook_id: str, *, now: int) -> None:
+def release_next(connection: Connection, webhook_id: str, *, now: int) -> None:
     """Let the oldest open delivery of an ordered webhook go, if it is held. After its predecessor ended."""
-    d = DELIVERY.c
-    open_ = [s.value for s in OPEN_STATUSES]
-    head = select(d.id).where(d.webhook_id == webhook_id, d.status.in_(open_)).order_by(d.id).limit(1).scalar_subquery()
-    await session.execute(
-        update(DELIVERY)
-        .where(d.id == head, d.status.in_(_WAITING), d.next_attempt_at.is_(None))
-        .values(next_attempt_at=now, enqueued_at=0, reason=None)
-    )
+    connection.execute(_RELEASE_NEXT, {"b_webhook": webhook_id, "b_next": now})
+
+
+_RELEASE_NEXT = (
+    update(DELIVERY)
+    .where(DELIVERY.c.id == _HEAD, _HELD)
+    .values(next_attempt_at=bindparam("b_next"), enqueued_at=0, reason=None)
+)

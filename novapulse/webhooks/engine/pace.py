@@ -16,7 +16,7 @@ _SLOW_MS = 1_000.0  # a failure that takes this long holds a slot for nothing
 _OPEN_AFTER = 10  # slow failures in a row that open the circuit
 _OPEN_FIRST_MS = 1_000
 _OPEN_MAX_MS = 15_000
-_WAITING_PER_SLOT = 4  # what may wait in memory for one slot of a webhook
+_WAIT_MS = 1_000.0  # how long what waits in memory may take to be sent at the present speed
 _UNREACHABLE = frozenset({ErrorCode.TIMEOUT, ErrorCode.CONNECT, ErrorCode.DNS, ErrorCode.TLS})
 
 
@@ -31,7 +31,7 @@ class Pace:
     slow_failures: int = 0  # in a row
     open_until: int = 0  # ms; deliveries before it are put off
     open_for: int = 0  # ms; length of the last opening
-    mean_ms: float = 100.0  # moving average of an attempt's duration
+    mean_ms: float = 250.0  # moving average of an attempt's duration
     put_off_until: int = 0  # ms; where the next put-off delivery is planned
 
     def __post_init__(self) -> None:
@@ -43,7 +43,7 @@ class Pace:
 
     def may_wait(self) -> bool:
         """Whether another delivery may wait in memory for its turn."""
-        return len(self.waiting) < max(1, int(self.limit)) * _WAITING_PER_SLOT
+        return len(self.waiting) * self.mean_ms < max(1, int(self.limit)) * _WAIT_MS
 
     def is_open(self, now: int) -> bool:
         """Whether the circuit is open: nothing is sent until it has been so for its time."""

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from sqlalchemy import and_, bindparam, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from novapulse.core.clock import now_ms, rfc3339
 from novapulse.core.database import table_of
@@ -37,8 +36,9 @@ _WEBHOOK = table_of(Webhook)
 _MINUTE = table_of(WebhookMinute)
 _ROUTING = table_of(RoutingVersion)
 
-_GROUP = 100  # attempts per transaction
-_BACKLOG = 100  # attempts that are made and not written; a crash has that many sent again at most
+_GROUP = 100  # most attempts per transaction
+_GATHER_S = 0.01  # how long less than half of that waits for company
+_BACKLOG = 150  # attempts that are made and not written; a crash has that many sent again at most
 _GONE = 410  # RFC 9110, 15.5.11: the receiver asks not to be sent to any more
 
 log = structlog.get_logger(__name__)
@@ -91,9 +91,9 @@ class Recorder:
 
     async def _write_groups(self) -> None:
         wait_s = 0.1
-        # Let the attempts that finish in this very turn of the loop share the first transaction.
-        await asyncio.sleep(0.002)
         while self._results:
+            if len(self._results) < _GROUP // 2:
+                await asyncio.sleep(_GATHER_S)
             group = self._results[:_GROUP]
             try:
                 await write_results(self._rt, self._owner, group)
@@ -116,119 +116,143 @@ class Recorder:
 async def write_results(rt: Runtime, owner: str, results: Sequence[Result]) -> None:
     """Write these results in one transaction and mark on each whether it was still ours to write."""
     now = now_ms()
-    async with rt.database.write() as session:
-        ours = await _fence(session, owner, results)
+
+    def write(connection: Connection) -> list[Result]:
+        ours = _update_deliveries(connection, owner, results, now)
         if ours:
-            for result in ours:
-                _decide(result, now)
-            await _update_deliveries(session, ours, now)
-            await session.execute(insert(_ATTEMPT), [_attempt_row(result, owner) for result in ours])
-            await _add_to_minutes(session, rt.database.is_sqlite, ours, now)
-            await _judge_webhooks(session, ours, now, rt.settings.disable_after_s * 1000)
+            connection.execute(_INSERT_ATTEMPT, [_attempt_row(result, owner) for result in ours])
+            _add_to_minutes(connection, rt.database.is_sqlite, ours, now)
+            _judge_webhooks(connection, ours, now, rt.settings.disable_after_s * 1000)
             for webhook_id in {r.target.id for r in ours if r.target.ordered and r.next_attempt_at is None}:
-                await release_next(session, webhook_id, now=now)
-    for result in ours:
+                release_next(connection, webhook_id, now=now)
+        return ours
+
+    for result in await rt.database.run_write(write):
         result.recorded = True
 
 
-async def _fence(session: AsyncSession, owner: str, results: Sequence[Result]) -> list[Result]:
-    d = DELIVERY.c
-    rows = await session.execute(
-        select(d.id, d.claims)
-        .where(
-            d.id.in_([result.claim.id for result in results]),
-            d.claimed_by == owner,
-            d.status == DeliveryStatus.SENDING.value,
-        )
-        .order_by(d.id)
-        .with_for_update()
+_INSERT_ATTEMPT = insert(_ATTEMPT)
+_COMMON: dict[str, Any] = {
+    "attempts": DELIVERY.c.attempts + 1,
+    "enqueued_at": 0,
+    "crashes": 0,
+    "manual": False,
+    "claimed_by": None,
+    "lease_until": 0,
+}
+_UPDATE_DELIVERED = (
+    update(DELIVERY)
+    .where(
+        # The fence: still claimed, by us, by the very claim that was sent under.
+        tuple_(DELIVERY.c.id, DELIVERY.c.claims).in_(bindparam("b_claims", expanding=True)),
+        DELIVERY.c.claimed_by == bindparam("b_owner"),
+        DELIVERY.c.status == DeliveryStatus.SENDING.value,
     )
-    fences = dict(rows.all())
+    .values(
+        _COMMON
+        | {
+            "status": DeliveryStatus.DELIVERED.value,
+            "next_attempt_at": None,
+            "last_status_code": bindparam("b_code"),
+            "last_error": None,
+            "reason": None,
+            "finished_at": bindparam("b_finished"),
+        }
+    )
+    .returning(DELIVERY.c.id)
+)
+_UPDATE_FAILED = (
+    update(DELIVERY)
+    .where(DELIVERY.c.id == bindparam("b_id"))
+    .values(
+        _COMMON
+        | {
+            "status": bindparam("b_status"),
+            "next_attempt_at": bindparam("b_next"),
+            "last_status_code": bindparam("b_code"),
+            "last_error": bindparam("b_error"),
+            "reason": bindparam("b_reason"),
+            "finished_at": bindparam("b_finished"),
+        }
+    )
+)
+
+
+_SELECT_CLAIMED = (
+    select(DELIVERY.c.id, DELIVERY.c.claims)
+    .where(
+        DELIVERY.c.id.in_(bindparam("b_ids", expanding=True)),
+        DELIVERY.c.claimed_by == bindparam("b_owner"),
+        DELIVERY.c.status == DeliveryStatus.SENDING.value,
+    )
+    .order_by(DELIVERY.c.id)
+    .with_for_update()
+)
+
+
+def _update_deliveries(connection: Connection, owner: str, results: Sequence[Result], now: int) -> list[Result]:
+    """Write what became of each delivery; those that were still ours, in order of their ids."""
+    delivered: dict[int | None, list[Result]] = {}
+    failed: list[Result] = []
+    # One order for all workers: no deadlock.
+    for result in sorted(results, key=lambda each: each.claim.id):
+        if result.outcome.ok:
+            delivered.setdefault(result.outcome.status_code, []).append(result)
+        else:
+            failed.append(result)
+    ours: list[Result] = []
+    for status_code, group in sorted(delivered.items(), key=lambda item: item[0] or 0):
+        claims = [(result.claim.id, result.claim.fence) for result in group]
+        values = {"b_claims": claims, "b_owner": owner, "b_code": status_code, "b_finished": now}
+        written = set(connection.execute(_UPDATE_DELIVERED, values).scalars())
+        ours += [result for result in group if result.claim.id in written]
+    for result in ours:
+        result.status = DeliveryStatus.DELIVERED.value
+    failed = _fence(connection, owner, failed)
+    if failed:
+        for result in failed:
+            _decide(result, now)
+        connection.execute(_UPDATE_FAILED, [_failed_row(result, now) for result in failed])
+    return ours + failed
+
+
+def _fence(connection: Connection, owner: str, results: Sequence[Result]) -> list[Result]:
+    if not results:
+        return []
+    rows = connection.execute(_SELECT_CLAIMED, {"b_ids": [result.claim.id for result in results], "b_owner": owner})
+    fences = {row.id: row.claims for row in rows}
     return [result for result in results if fences.get(result.claim.id) == result.claim.fence]
 
 
 def _decide(result: Result, now: int) -> None:
     outcome, claim = result.outcome, result.claim
-    if outcome.ok:
-        result.status = DeliveryStatus.DELIVERED.value
-    elif outcome.status_code == _GONE:
+    if outcome.status_code == _GONE:
         result.status = DeliveryStatus.FAILED.value
         result.reason = "The receiver answered 410 Gone, which asks for no further deliveries."
-    else:
-        decision = decide(
-            outcome,
-            failures_in_schedule=claim.attempts - claim.schedule_from + 1,
-            schedule=result.target.schedule,
-            manual=claim.manual,
-            now=now,
-            random=random.random,
-        )
-        result.next_attempt_at, result.reason = decision.next_attempt_at, decision.reason
-        retrying = decision.next_attempt_at is not None
-        result.status = (DeliveryStatus.RETRYING if retrying else DeliveryStatus.FAILED).value
+        return
+    decision = decide(
+        outcome,
+        failures_in_schedule=claim.attempts - claim.schedule_from + 1,
+        schedule=result.target.schedule,
+        manual=claim.manual,
+        now=now,
+        random=random.random,
+    )
+    result.next_attempt_at, result.reason = decision.next_attempt_at, decision.reason
+    retrying = decision.next_attempt_at is not None
+    result.status = (DeliveryStatus.RETRYING if retrying else DeliveryStatus.FAILED).value
 
 
-async def _update_deliveries(session: AsyncSession, results: Sequence[Result], now: int) -> None:
-    d = DELIVERY.c
-    common: dict[str, Any] = {
-        "attempts": d.attempts + 1,
-        "enqueued_at": 0,
-        "crashes": 0,
-        "manual": False,
-        "claimed_by": None,
-        "lease_until": 0,
+def _failed_row(result: Result, now: int) -> dict[str, Any]:
+    return {
+        "b_id": result.claim.id,
+        "b_status": result.status,
+        "b_next": result.next_attempt_at,
+        "b_code": result.outcome.status_code,
+        "b_error": result.outcome.error.value if result.outcome.error else None,
+        "b_reason": result.reason,
+        "b_finished": None if result.next_attempt_at is not None else now,
     }
-    delivered: dict[int | None, list[str]] = {}
-    for result in results:
-        if result.outcome.ok:
-            delivered.setdefault(result.outcome.status_code, []).append(result.claim.id)
-    for status_code, ids in delivered.items():
-        await session.execute(
-            update(DELIVERY)
-            .where(d.id.in_(ids))
-            .values(
-                common
-                | {
-                    "status": DeliveryStatus.DELIVERED.value,
-                    "next_attempt_at": None,
-                    "last_status_code": status_code,
-                    "last_error": None,
-                    "reason": None,
-                    "finished_at": now,
-                }
-            )
-        )
-    failed = [
-        {
-            "b_id": result.claim.id,
-            "b_status": result.status,
-            "b_next": result.next_attempt_at,
-            "b_code": result.outcome.status_code,
-            "b_error": result.outcome.error.value if result.outcome.error else None,
-            "b_reason": result.reason,
-            "b_finished": None if result.next_attempt_at is not None else now,
-        }
-        for result in results
-        if not result.outcome.ok
-    ]
-    if failed:
-        connection = await session.connection()
-        await connection.execute(
-            update(DELIVERY)
-            .where(d.id == bindparam("b_id"))
-            .values(
-                common
-                | {
-                    "status": bindparam("b_status"),
-                    "next_attempt_at": bindparam("b_next"),
-                    "last_status_code": bindparam("b_code"),
-                    "last_error": bindparam("b_error"),
-                    "reason": bindparam("b_reason"),
-                    "finished_at": bindparam("b_finished"),
-                }
-            ),
-            failed,
-        )
 
 
 def _attempt_row(result: Result, owner: str) -> dict[str, Any]:
@@ -253,32 +277,37 @@ def _attempt_row(result: Result, owner: str) -> dict[str, Any]:
     }
 
 
-async def _add_to_minutes(session: AsyncSession, is_sqlite: bool, results: Sequence[Result], now: int) -> None:
+_EMPTY_MINUTE: dict[str, Any] = {"delivered": 0, "failed": 0, "attempts": 0, "failed_attempts": 0, "latency": {}}
+
+
+_SELECT_MINUTES = (
+    select(_MINUTE)
+    .where(_MINUTE.c.minute == bindparam("b_minute"), _MINUTE.c.webhook_id.in_(bindparam("b_webhooks", expanding=True)))
+    .order_by(_MINUTE.c.webhook_id)
+    .with_for_update()
+)
+_UPDATE_MINUTE = update(_MINUTE).where(
+    _MINUTE.c.minute == bindparam("b_minute"), _MINUTE.c.webhook_id == bindparam("b_webhook")
+)
+
+
+def _minute_rows(connection: Connection, minute: int, webhook_ids: Iterable[str]) -> Sequence[Any]:
+    return connection.execute(_SELECT_MINUTES, {"b_minute": minute, "b_webhooks": sorted(webhook_ids)}).all()
+
+
+def _add_to_minutes(connection: Connection, is_sqlite: bool, results: Sequence[Result], now: int) -> None:
     minute = now // 60_000
     by_webhook: dict[str, list[Result]] = {}
     for result in results:
         by_webhook.setdefault(result.target.id, []).append(result)
-    ids = sorted(by_webhook)  # one order for all workers: no deadlock
-    build = sqlite_insert if is_sqlite else pg_insert
-    empty = [
-        {
-            "webhook_id": i,
-            "minute": minute,
-            "delivered": 0,
-            "failed": 0,
-            "attempts": 0,
-            "failed_attempts": 0,
-            "latency": {},
-        }
-        for i in ids
-    ]
-    await session.execute(build(_MINUTE).values(empty).on_conflict_do_nothing())
-    m = _MINUTE.c
-    rows = (
-        await session.execute(
-            select(_MINUTE).where(m.minute == minute, m.webhook_id.in_(ids)).order_by(m.webhook_id).with_for_update()
+    rows = _minute_rows(connection, minute, by_webhook)
+    if missing := sorted(by_webhook.keys() - {row.webhook_id for row in rows}):
+        build = sqlite_insert if is_sqlite else pg_insert
+        connection.execute(
+            build(_MINUTE).on_conflict_do_nothing(),
+            [_EMPTY_MINUTE | {"webhook_id": webhook_id, "minute": minute} for webhook_id in missing],
         )
-    ).all()
+        rows = _minute_rows(connection, minute, by_webhook)
     changes: list[dict[str, Any]] = []
     for row in rows:
         latency: dict[str, int] = dict(row.latency)
@@ -289,6 +318,7 @@ async def _add_to_minutes(session: AsyncSession, is_sqlite: bool, results: Seque
         changes.append(
             {
                 "b_webhook": row.webhook_id,
+                "b_minute": minute,
                 "delivered": row.delivered + sum(r.status == DeliveryStatus.DELIVERED for r in own),
                 "failed": row.failed + sum(r.status == DeliveryStatus.FAILED for r in own),
                 "attempts": row.attempts + len(own),
@@ -296,24 +326,27 @@ async def _add_to_minutes(session: AsyncSession, is_sqlite: bool, results: Seque
                 "latency": latency,
             }
         )
-    connection = await session.connection()
-    await connection.execute(
-        update(_MINUTE).where(and_(m.minute == minute, m.webhook_id == bindparam("b_webhook"))), changes
-    )
+    m = _MINUTE.c
+    connection.execute(update(_MINUTE).where(and_(m.minute == minute, m.webhook_id == bindparam("b_webhook"))), changes)
 
 
-async def _judge_webhooks(session: AsyncSession, results: Sequence[Result], now: int, disable_after_ms: int) -> None:
+_END_FAILING = (
+    update(_WEBHOOK)
+    .where(_WEBHOOK.c.id.in_(bindparam("b_ids", expanding=True)), _WEBHOOK.c.failing_since.is_not(None))
+    .values(failing_since=None)
+)
+
+
+def _judge_webhooks(connection: Connection, results: Sequence[Result], now: int, disable_after_ms: int) -> None:
     """Keep `failing_since`, and disable what is gone or has only failed for too long."""
     w = _WEBHOOK.c
     succeeded = {result.target.id for result in results if result.outcome.ok}
     failed = {result.target.id for result in results if not result.outcome.ok} - succeeded
     if succeeded:
-        await session.execute(
-            update(_WEBHOOK).where(w.id.in_(succeeded), w.failing_since.is_not(None)).values(failing_since=None)
-        )
+        connection.execute(_END_FAILING, {"b_ids": list(succeeded)})
     if not failed:
         return
-    await session.execute(update(_WEBHOOK).where(w.id.in_(failed), w.failing_since.is_(None)).values(failing_since=now))
+    connection.execute(update(_WEBHOOK).where(w.id.in_(failed), w.failing_since.is_(None)).values(failing_since=now))
     gone = {result.target.id for result in results if result.outcome.status_code == _GONE}
     days = disable_after_ms / 86_400_000
     reasons = (
@@ -325,7 +358,7 @@ async def _judge_webhooks(session: AsyncSession, results: Sequence[Result], now:
     )
     disabled = 0
     for condition, reason in reasons:
-        found = await session.execute(
+        found = connection.execute(
             update(_WEBHOOK)
             .where(condition, w.status == WebhookStatus.ACTIVE.value)
             .values(status=WebhookStatus.DISABLED.value, disabled_reason=reason, updated_at=now)
@@ -335,7 +368,7 @@ async def _judge_webhooks(session: AsyncSession, results: Sequence[Result], now:
             disabled += 1
             log.warning("webhook_disabled", webhook_id=webhook_id, reason=reason)
     if disabled:
-        await session.execute(update(_ROUTING).values(version=_ROUTING.c.version + 1))
+        connection.execute(update(_ROUTING).values(version=_ROUTING.c.version + 1))
 
 
 def feed_item(result: Result) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import or_, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Connection, or_, select
 
 from novapulse.core.crypto import Keyring
 from novapulse.core.database import table_of
@@ -45,9 +44,9 @@ class Targets:
         self._version = -1
         self._targets: dict[str, Target] = {}
 
-    async def load(self, session: AsyncSession, ids: Iterable[str], now: int) -> dict[str, Target]:
+    def load(self, connection: Connection, ids: Iterable[str], now: int) -> dict[str, Target]:
         """The targets of these webhooks as of now; one that was deleted is missing."""
-        version = (await session.execute(select(_ROUTING.c.version))).scalar_one()
+        version = (connection.execute(select(_ROUTING.c.version))).scalar_one()
         if version != self._version:
             self._version = version
             self._targets = {}
@@ -57,17 +56,17 @@ class Targets:
             id_ for id_ in wanted if id_ not in known or ((end := known[id_].expires_at) is not None and end <= now)
         ]
         if missing:
-            await self._read(session, missing, now)
+            self._read(connection, missing, now)
         return {id_: self._targets[id_] for id_ in wanted if id_ in self._targets}
 
-    async def _read(self, session: AsyncSession, ids: list[str], now: int) -> None:
+    def _read(self, connection: Connection, ids: list[str], now: int) -> None:
         secrets: dict[str, list[Any]] = {}
         live = or_(_SECRET.c.expires_at.is_(None), _SECRET.c.expires_at > now)
-        for row in await session.execute(
+        for row in connection.execute(
             select(_SECRET).where(_SECRET.c.webhook_id.in_(ids), live).order_by(_SECRET.c.created_at.desc())
         ):
             secrets.setdefault(row.webhook_id, []).append(row)
-        for row in await session.execute(select(_WEBHOOK).where(_WEBHOOK.c.id.in_(ids))):
+        for row in connection.execute(select(_WEBHOOK).where(_WEBHOOK.c.id.in_(ids))):
             own = secrets.get(row.id, [])
             ends = [secret.expires_at for secret in own if secret.expires_at is not None]
             self._targets[row.id] = Target(
