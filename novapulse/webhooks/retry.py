@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 
 from novapulse.webhooks.outcome import Outcome
 
@@ -12,7 +14,7 @@ DEFAULT_SCHEDULE_S: tuple[float, ...] = (0, 5, 300, 1_800, 7_200, 18_000, 36_000
 
 _JITTER = 0.2  # a delay is lengthened by up to this share, so that failures do not come back as one crowd
 _ASKS_TO_WAIT = (429, 503)  # RFC 6585 section 4, RFC 9110 section 10.2.3
-_RETRY_AFTER_MAX_S = 24 * 3600
+_RETRY_AFTER_MAX_S = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,21 @@ def decide(
             delay_s = asked_s * (1 + _JITTER / 4 * random())
             reason = f"The receiver answered {outcome.status_code} and asked to wait {spoken(asked_s)}."
     return Decision(now + round(delay_s * 1000), reason)
+
+
+def parse_retry_after(value: str | None, now: int) -> float | None:
+    """Seconds from `now` (ms) that `Retry-After` asks for (RFC 9110, 10.2.3); None where it cannot be read."""
+    if value is None:
+        return None
+    if value.isascii() and value.isdigit():
+        return min(float(value), _RETRY_AFTER_MAX_S)
+    try:
+        moment = parsedate_to_datetime(value)
+        # The old form of ANSI C's asctime() names no zone; HTTP means UTC (RFC 9110, 5.6.7).
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now / 1000
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return min(max(0.0, seconds), _RETRY_AFTER_MAX_S)
 
 
 def spoken(seconds: float) -> str:
