@@ -84,6 +84,7 @@ class UnresolvedNameError(Exception):
 class Target:
     """A URL taken apart, its host in canonical form."""
 
+    url: str  # the same with the canonical host: every parser reads the same host in it
     scheme: str
     host: str  # ASCII name or address, without brackets
     port: int
@@ -214,12 +215,17 @@ def parse_target(url: str) -> Target:
     if port == 0 or not re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*)(:[1-9][0-9]{0,4})?", parts.netloc):
         raise RefusedDestinationError("the host or port of the URL is malformed")
     port = port or (443 if parts.scheme == "https" else 80)
+    is_address = True
     if parts.netloc.startswith("["):
-        return Target(parts.scheme, _canonical_v6(host), port, is_address=True)
-    try:
-        return Target(parts.scheme, str(IPv4Address(host)), port, is_address=True)
-    except ValueError:
-        return Target(parts.scheme, _canonical_name(host), port, is_address=False)
+        host = _canonical_v6(host)
+    else:
+        try:
+            host = str(IPv4Address(host))
+        except ValueError:
+            host, is_address = _canonical_name(host), False
+    rest = url.split("://", 1)[1].removeprefix(parts.netloc)
+    canonical = f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}{rest}"
+    return Target(canonical, parts.scheme, host, port, is_address)
 
 
 def _canonical_v6(host: str) -> str:

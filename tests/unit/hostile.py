@@ -1,0 +1,228 @@
+"""URLs and addresses that lead where no delivery may go. From public suites: PayloadsAllTheThings (SSRF),
+Advocate, Svix, Smokescreen, and the WHATWG URL standard's ways to write an address.
+"""
+
+from __future__ import annotations
+
+LOOPBACK_IN_DISGUISE = [
+    "http://127.0.0.1/",
+    "http://127.127.127.127/",
+    "http://127.0.1.3/",
+    "http://127.255.255.255/",
+    "http://0.0.0.0/",
+    "http://0/",
+    "http://127.1/",
+    "http://127.0.1/",
+    "http://2130706433/",  # decimal
+    "http://02130706433/",
+    "http://0x7f000001/",  # hexadecimal
+    "http://0X7F000001/",
+    "http://0x7f.1/",
+    "http://0x7f.0.0.0x1/",
+    "http://0177.0.0.1/",  # octal
+    "http://0177.1/",
+    "http://017700000001/",
+    "http://127.0.0.01/",
+    "http://o177.0.0.1/",
+    "http://0o177.0.0.1/",
+    "http://127.0.0.1./",
+    "http://127.0.0.1../",
+    "http://2130706433./",
+    "http://0x./",
+    "http://127.0.0.0x/",
+    "http://①②⑦.⓪.⓪.①/",
+    "http://１２７.０.０.１/",
+    "http://127。0。0。1/",
+    "http://127．0．0．1/",
+    "http://127｡0｡0｡1/",
+    "http://١٢٧.0.0.1/",
+    "http://%31%32%37.0.0.1/",
+    "http://127%2e0%2e0%2e1/",
+]
+
+PRIVATE_OR_METADATA = [
+    "http://10.0.0.1/",
+    "http://172.16.0.1/",
+    "http://172.31.255.255/",
+    "http://192.168.1.1/",
+    "http://100.64.0.0/",
+    "http://100.100.100.200/",  # Alibaba Cloud
+    "http://169.254.169.254/latest/meta-data/",
+    "http://169.254.170.2/v2/credentials/",  # Amazon ECS
+    "http://192.0.0.192/",  # Oracle Cloud
+    "http://168.63.129.16/",  # Azure
+    "http://2852039166/",
+    "http://0xA9FEA9FE/",
+    "http://0xA9.0xFE.0xA9.0xFE/",
+    "http://0x41414141A9FEA9FE/",
+    "http://0251.0376.0251.0376/",
+    "http://0251.00376.000251.0000376/",
+    "http://0251.254.169.254/",
+    "http://425.510.425.510/",
+    "http://7147006462/",
+    "http://3232235521/",
+    "http://169.254.43518/",
+    "http://169.16689662/",
+    "http://metadata/",
+    "http://metadata.google.internal/computeMetadata/v1/",
+    "http://METADATA.google.internal./",
+    "http://instance-data/latest/",
+    "http://rancher-metadata/",
+    "http://[fd00:ec2::254]/",  # Amazon EC2
+    "http://[fd20:ce::254]/",  # Google Cloud
+]
+
+IPV6 = [
+    "http://[::]/",
+    "http://[::1]/",
+    "http://[0000::1]:80/",
+    "http://[0:0:0:0:0:0:0:1]/",
+    "http://[::127.0.0.1]/",  # IPv4-compatible
+    "http://[::ffff:127.0.0.1]/",  # IPv4-mapped
+    "http://[0:0:0:0:0:ffff:127.0.0.1]/",
+    "http://[::ffff:7f00:1]/",
+    "http://[::FFFF:A9FE:A9FE]/latest/meta-data/",
+    "http://[::ffff:0:127.0.0.1]/",  # IPv4-translated
+    "http://[64:ff9b::7f00:1]/",  # NAT64
+    "http://[64:ff9b::192.168.2.1]/",
+    "http://[64:ff9b::808:808]/",
+    "http://[64:ff9b:1::dead:beef]/",
+    "http://[2002:7f00:1::]/",  # 6to4
+    "http://[2002:c0a8:ffff::]/",
+    "http://[2002:c000:204::dead:beef]/",
+    "http://[2001:0:4136:e378:8000:63bf:3f57:fdf2]/",  # Teredo
+    "http://[2001:db8::1]/",
+    "http://[2001:10::1]/",
+    "http://[3fff::dead:beef]/",
+    "http://[5f00::dead:beef]/",
+    "http://[100::1]/",
+    "http://[100:0:0:1::1]/",
+    "http://[fc00::1]/",
+    "http://[fd7a:115c:a1e0::1]/",
+    "http://[fe80::1]/",
+    "http://[febf:ffff::dead:beef]/",
+    "http://[fec0:cccc::]/",
+    "http://[ff02::2]/",
+    "http://[fe80::1%lo]/",
+    "http://[fe80::1%25lo]/",
+    "http://[2606:4700::1111%eth0]/",
+    "http://[::1",
+    "http://::1/",
+    "http://0000::1:80/",
+    "http://[]/",
+    "http://[127.0.0.1]/",
+    "http://[v1.a]/",
+    "http://[2606:4700::1111]evil/",
+    "http://[::ffff:127.0.0.01]/",
+]
+
+PARSER_TRICKS = [
+    "",
+    "example.com",
+    "//example.com/",
+    "http:",
+    "http:/example.com/",
+    "http:example.com",
+    "http:///example.com/",
+    "http://",
+    "http://:80/",
+    "http://user@example.com/",
+    "http://user:pass@example.com/",
+    "http://@example.com/",
+    "http://:@example.com/",
+    "http://example.com@127.0.0.1/",
+    "http://1.1.1.1 &@2.2.2.2# @3.3.3.3/",
+    "http://127.1.1.1:80\\@127.2.2.2:80/",
+    "http://127.1.1.1:80:\\@@127.2.2.2:80/",
+    "http://127.1.1.1:80#\\@127.2.2.2:80/",
+    "http:\\\\example.com\\",
+    "http://example.com\\.evil.example/",
+    "0://evil.com:80;http://google.com:80/",
+    "http://localhost:+11211aaa/",
+    "http://localhost:00011211aaaa/",
+    "http://example.com#@127.0.0.1/",
+    "http://example.com/#fragment",
+    "http://example.com/#",
+    "http://exa mple.com/",
+    " http://example.com/",
+    "http://example.com/ ",
+    "http://example.com/\t",
+    "http://exam\tple.com/",
+    "http://example.com\r\nHost: evil/",
+    "http://foo.baz.com\0.example.com/",
+    "http://example.com/\x7f",
+    "http://example.com\u3000/",
+    "http://example.com\u00a0/",
+    "http://exam\u00adple.com/",
+    "http://exam\u200bple.com/",
+    "http://example.com\uff0fevil.example/",
+    "http://example\u2044.com/",
+    "http://ex\ud800ample.com/",
+    "http://example..com/",
+    "http://.example.com/",
+    "http://example.com../",
+    "http://-example.com/",
+    "http://example-.com/",
+    "http://exam%70le.com/",
+    "http://*.example.com/",
+    "http://example.com:0/",
+    "http://example.com:/",
+    "http://example.com:65536/",
+    "http://example.com:080/",
+    "http://example.com:80:80/",
+    "http://example.com:-80/",
+    "http://example.com:８０/",
+    "http://" + "a" * 64 + ".com/",
+    "http://" + "a." * 130 + "com/",
+    "http://example.com/" + "a" * 2048,
+]
+
+OTHER_SCHEMES = [
+    f"{scheme}://example.com/"
+    for scheme in (
+        "ftp",
+        "file",
+        "dict",
+        "sftp",
+        "tftp",
+        "ldap",
+        "gopher",
+        "netdoc",
+        "ws",
+        "unix",
+        "httpss",
+        "h\u0074tp\u200b",
+    )
+] + [
+    "file:///etc/passwd",
+    "jar:http://example.com!/",
+    "javascript:alert(1)",
+    "data:text/plain,x",
+    "mailto:a@example.com",
+]
+
+PRIVATE_NAMES = [
+    "http://localhost/",
+    "http://LOCALHOST:8000/",
+    "http://localhost./",
+    "http://a.localhost/",
+    "http://localhost.localdomain/",
+    "http://printer.local/",
+    "http://vault.internal/",
+    "http://router.home.arpa/",
+    "http://hidden.onion/",
+    "http://kubernetes.default.svc/",
+    "http://kubernetes.default.svc.cluster.local./",
+    "http://intranet/",
+    "http://ｌｏｃａｌｈｏｓｔ/",
+    "http://loc\u00adalhost/",
+]
+
+ALL_URLS = [
+    *LOOPBACK_IN_DISGUISE,
+    *PRIVATE_OR_METADATA,
+    *IPV6,
+    *PARSER_TRICKS,
+    *OTHER_SCHEMES,
+    *PRIVATE_NAMES,
+]
