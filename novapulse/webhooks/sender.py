@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections import OrderedDict
 from datetime import timedelta
-from email.utils import parsedate_to_datetime
 
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import (
@@ -20,10 +19,12 @@ from pyreqwest.exceptions import (
     PyreqwestError,
     RequestTimeoutError,
 )
+from pyreqwest.http import HeaderMap
 
 from novapulse.core.clock import now_ms
 from novapulse.webhooks.guard import Guard, RefusedDestinationError, Target, UnresolvedNameError
 from novapulse.webhooks.outcome import ErrorCode, Outcome
+from novapulse.webhooks.retry import parse_retry_after
 
 _KEPT_BYTES = 16 * 1024  # of the response body
 _HEADERS_KEPT = 64
@@ -31,8 +32,9 @@ _HEADER_CHARS = 1_024
 _CONNECT_TIMEOUT = timedelta(seconds=5)
 _IDLE_TIMEOUT = timedelta(seconds=20)
 _CLIENTS_MAX = 512
+_WITH_URL = "error sending request for url"  # of a cause that repeats the URL
+_TLS_WORDS = ("certificate", "tls", "ssl", "handshake", "fatal alert", "corrupt message", "peer is incompatible")
 _ADDRESSES_FOR_S = 10.0  # how long a checked answer of DNS is used
-_RETRY_AFTER_MAX_S = 24 * 3600.0
 
 
 class _Pinned:
@@ -101,12 +103,13 @@ class Sender:
         pinned = self._pinned(target, address)
         pinned.users += 1
         try:
-            request = pinned.client.post(url).headers(headers).body_bytes(body)
+            # The canonical URL: another spelling of the host would be looked up anew, unchecked.
+            request = pinned.client.post(target.url).headers(headers).body_bytes(body)
             async with request.streamed_read_buffer_limit(_KEPT_BYTES).build_streamed() as response:
                 outcome.timings["first_byte"] = round((time.perf_counter() - started) * 1000, 2)
                 outcome.status_code = response.status
-                outcome.response_headers = _kept_headers(response.headers.items())
-                outcome.retry_after_s = _retry_after(outcome.response_headers.get("retry-after"))
+                outcome.response_headers = _kept_headers(response.headers)
+                outcome.retry_after_s = parse_retry_after(outcome.response_headers.get("retry-after"), now_ms())
                 _judge(outcome)
                 reader = response.body_reader
                 kept = bytearray()
@@ -193,12 +196,12 @@ def _fail(outcome: Outcome, error: ErrorCode, detail: str) -> None:
 
 def _explain(error: PyreqwestError) -> tuple[ErrorCode, str]:
     causes = _causes(error)
-    text = " ".join(causes).lower()
+    text = " ".join(cause for cause in causes if not cause.startswith(_WITH_URL)).lower()
     if isinstance(error, ConnectTimeoutError):
         return ErrorCode.TIMEOUT, "No connection within 5 s: wrong address, or a firewall that drops packets."
     if isinstance(error, RequestTimeoutError):
         return ErrorCode.TIMEOUT, "No complete answer in time."
-    if any(word in text for word in ("certificate", "tls", "ssl", "handshake")):
+    if any(word in text for word in _TLS_WORDS):
         return ErrorCode.TLS, f"No secure connection: {causes[-1]}."[:300]
     if isinstance(error, ConnectError):
         return ErrorCode.CONNECT, f"No connection: {causes[-1]}."[:300]
@@ -211,23 +214,14 @@ def _causes(error: PyreqwestError) -> list[str]:
     return [text.rstrip(".") for text in found] or [str(error).rstrip(".")]
 
 
-def _kept_headers(items: object) -> dict[str, str]:
+def _kept_headers(headers: HeaderMap) -> dict[str, str]:
     kept: dict[str, str] = {}
-    for name, value in items:  # type: ignore[attr-defined]
+    for name in headers:
         if len(kept) >= _HEADERS_KEPT:
             break
-        kept[name.lower()] = value[:_HEADER_CHARS].replace("\0", "\ufffd")
+        try:
+            value = headers[name]
+        except ValueError:  # legal, but pyreqwest reads ASCII only
+            value = "(not ASCII)"
+        kept[name.lower()] = value[:_HEADER_CHARS]
     return kept
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds that `Retry-After` asks for (RFC 9110, 10.2.3); None where there is none that can be read."""
-    if value is None:
-        return None
-    if value.isascii() and value.isdigit():
-        return min(float(value[:9]), _RETRY_AFTER_MAX_S)
-    try:
-        seconds = parsedate_to_datetime(value).timestamp() - time.time()
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return min(max(0.0, seconds), _RETRY_AFTER_MAX_S)
