@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import time
 from typing import Any
@@ -24,6 +25,7 @@ _SHOWN = len(PREFIX) + 6
 _KNOWN_FOR_S = 2.0
 _KNOWN_MAX = 10_000
 _USED_EVERY_MS = 60_000  # how often `last_used_at` is written
+_TENANT = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
 _KEY = table_of(ApiKey)
 
 
@@ -66,12 +68,14 @@ async def create_api_key(
     """Make a key; the key itself is in the answer and nowhere else.
 
     Raises:
-        InvalidError: no name, no scope, or one that does not exist.
+        InvalidError: no name, no scope, or one that does not exist; not a tenant.
         ForbiddenError: a scope that the actor does not hold.
     """
     actor.require(Permission.KEYS_WRITE)
     if not 0 < len(name.strip()) <= 100 or "\0" in name:
         raise InvalidError.at("/name", "must have 1 to 100 characters")
+    if tenant is not None and not _TENANT.fullmatch(tenant):
+        raise InvalidError.at("/tenant", "must have 1 to 128 letters, digits or characters of ._:@/-")
     if not scopes:
         raise InvalidError.at("/scopes", "must name at least one scope")
     try:

@@ -89,13 +89,10 @@ async def find_by_id(rt: Runtime, session_id: str) -> Live | None:
 async def list_sessions(rt: Runtime, actor: Actor, current_id: str | None) -> list[SessionView]:
     """The actor's own live sessions, latest first."""
     s = _SESSION.c
-    oldest = now_ms() - rt.settings.session_max_s * 1000
+    now = now_ms()
     async with rt.database.read() as session:
         rows = await session.execute(
-            select(_SESSION)
-            .where(s.user_id == actor.id, s.revoked_at.is_(None), s.created_at > oldest)
-            .order_by(s.last_seen_at.desc())
-            .limit(100)
+            select(_SESSION).where(s.user_id == actor.id, *_is_live(rt, now)).order_by(s.last_seen_at.desc()).limit(100)
         )
         return [
             SessionView(
@@ -170,6 +167,14 @@ async def follow_revocations(rt: Runtime) -> None:
             await asyncio.sleep(0.5)
 
 
+def _is_live(rt: Runtime, now: int) -> tuple[Any, ...]:
+    return (
+        _SESSION.c.revoked_at.is_(None),
+        _SESSION.c.created_at > now - rt.settings.session_max_s * 1000,
+        _SESSION.c.last_seen_at > now - rt.settings.session_idle_s * 1000,
+    )
+
+
 def _hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
@@ -200,16 +205,12 @@ class _Known:
             listener(session_id)
 
     async def _read(self, condition: Any) -> Live | None:
-        settings, now = self._rt.settings, now_ms()
-        s = _SESSION.c
-        valid = (
-            s.revoked_at.is_(None),
-            s.created_at > now - settings.session_max_s * 1000,
-            s.last_seen_at > now - settings.session_idle_s * 1000,
-        )
+        s, now = _SESSION.c, now_ms()
         async with self._rt.database.read() as session:
             row = (
-                await session.execute(select(s.id, s.user_id, s.last_seen_at).where(condition, *valid))
+                await session.execute(
+                    select(s.id, s.user_id, s.last_seen_at).where(condition, *_is_live(self._rt, now))
+                )
             ).one_or_none()
             user = None if row is None else await session.get(User, row.user_id)
         if row is None or user is None or not user.active:

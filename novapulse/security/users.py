@@ -13,7 +13,14 @@ from sqlalchemy.exc import IntegrityError
 from novapulse.core.actor import ROLE_PERMISSIONS, Actor, Permission, Role
 from novapulse.core.clock import now_ms, rfc3339
 from novapulse.core.database import table_of
-from novapulse.core.errors import ConflictError, InvalidError, LimitedError, NotFoundError, UnauthorizedError
+from novapulse.core.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    LimitedError,
+    NotFoundError,
+    UnauthorizedError,
+)
 from novapulse.core.ids import new_id
 from novapulse.core.pagination import Page, decode_cursor, page_of
 from novapulse.core.runtime import Runtime
@@ -66,8 +73,9 @@ async def create_user(rt: Runtime, actor: Actor, *, email: str, password: str, r
     Raises:
         InvalidError: not an address, or a password that is too weak.
         ConflictError: the address has a user already.
+        ForbiddenError: a role that may do more than the actor.
     """
-    actor.require(Permission.USERS_WRITE)
+    _require(actor, role)
     address = normalise_email(email)
     try:
         check_password(password)
@@ -90,7 +98,7 @@ async def create_user(rt: Runtime, actor: Actor, *, email: str, password: str, r
 
 async def list_users(rt: Runtime, actor: Actor, *, limit: int = 50, cursor: str | None = None) -> Page[UserView]:
     """Users, newest first."""
-    actor.require(Permission.USERS_WRITE)
+    _require(actor)
     conditions = [] if cursor is None else [_USER.c.id < decode_cursor(cursor, "usr_")]
     async with rt.database.read() as session:
         rows = (
@@ -105,9 +113,13 @@ async def update_user(rt: Runtime, actor: Actor, user_id: str, patch: UserPatch)
     Raises:
         NotFoundError: no such user.
         ConflictError: the last active admin would be gone.
+        ForbiddenError: a role that may do more than the actor.
     """
-    actor.require(Permission.USERS_WRITE)
+    _require(actor, None if patch.role is None else Role(patch.role))
+    is_admin = (_USER.c.role == Role.ADMIN.value, _USER.c.active.is_(True))
     async with rt.database.write() as session:
+        # Locked, or two admins could remove each other in the same moment.
+        await session.execute(select(_USER.c.id).where(*is_admin).order_by(_USER.c.id).with_for_update())
         row = await session.get(User, user_id)
         if row is None:
             raise NotFoundError("user", user_id)
@@ -117,8 +129,7 @@ async def update_user(rt: Runtime, actor: Actor, user_id: str, patch: UserPatch)
             row.active = patch.active
         session.add(row)
         await session.flush()
-        admins = select(func.count()).where(_USER.c.role == Role.ADMIN.value, _USER.c.active.is_(True))
-        if (await session.execute(admins)).scalar_one() == 0:
+        if (await session.execute(select(func.count()).where(*is_admin))).scalar_one() == 0:
             raise ConflictError("This is the last active admin; make another one first.")
     await sessions.revoke_all(rt, user_id)
     return user_view(row)
@@ -133,7 +144,8 @@ async def count_users(rt: Runtime) -> int:
 async def authenticate(rt: Runtime, email: str, password: str) -> User:
     """The user with this e-mail and password. Wrong e-mail and wrong password look and take the same.
 
-    Failures are counted per account in the database; beyond five, each further one doubles a wait.
+    Tries are counted per account in the database, before they are judged, so that many at once are no way around the
+    limit; from the fifth wrong one on, each further one doubles a wait.
 
     Raises:
         UnauthorizedError: one of the two is wrong, or the user may not sign in.
@@ -146,16 +158,12 @@ async def authenticate(rt: Runtime, email: str, password: str) -> User:
     now = now_ms()
     async with rt.database.read() as session:
         user = (await session.execute(select(User).where(_USER.c.email == address))).scalar_one_or_none()
-    locked = user is not None and user.locked_until > now
-    right = await verify_password(None if user is None or locked else user.password_hash, password)
-    if user is not None and locked:
-        wait_s = (user.locked_until - now) // 1000 + 1
+    locked_until = 0 if user is None else await _count_try(rt, user.id, now)
+    right = await verify_password(None if user is None or locked_until else user.password_hash, password)
+    if locked_until:
+        wait_s = (locked_until - now) // 1000 + 1
         raise LimitedError("Too many wrong passwords for this account; wait before the next try.", wait_s)
-    if user is None or not right:
-        if user is not None:
-            await _count_failure(rt, user.id, now)
-        raise UnauthorizedError(WRONG)
-    if not user.active:
+    if user is None or not right or not user.active:
         raise UnauthorizedError(WRONG)
     async with rt.database.write() as session:
         await session.execute(
@@ -164,15 +172,31 @@ async def authenticate(rt: Runtime, email: str, password: str) -> User:
     return user
 
 
-async def _count_failure(rt: Runtime, user_id: str, now: int) -> None:
+async def _count_try(rt: Runtime, user_id: str, now: int) -> int:
+    """Count a try as a wrong one, which a right one undoes; until when (ms) none is allowed, or 0."""
+    u = _USER.c
     async with rt.database.write() as session:
         counted = await session.execute(
-            update(_USER).where(_USER.c.id == user_id).values(failures=_USER.c.failures + 1).returning(_USER.c.failures)
+            update(_USER)
+            .where(u.id == user_id, u.locked_until <= now)
+            .values(failures=u.failures + 1)
+            .returning(u.failures)
         )
-        beyond = counted.scalar_one() - _FREE_FAILURES
-        if beyond >= 0:
-            wait_s = min(_WAIT_MAX_S, 2 ** min(beyond, 20))
-            await session.execute(update(_USER).where(_USER.c.id == user_id).values(locked_until=now + wait_s * 1000))
+        failures = counted.scalar_one_or_none()
+        if failures is None:
+            return (await session.execute(select(u.locked_until).where(u.id == user_id))).scalar_one()
+        if failures >= _FREE_FAILURES:
+            wait_s = min(_WAIT_MAX_S, 2 ** min(failures - _FREE_FAILURES, 20))
+            await session.execute(update(_USER).where(u.id == user_id).values(locked_until=now + wait_s * 1000))
+    return 0
+
+
+def _require(actor: Actor, role: Role | None = None) -> None:
+    actor.require(Permission.USERS_WRITE)
+    if actor.tenant is not None:
+        raise ForbiddenError(f"This key may only act for tenant '{actor.tenant}'; users belong to none.")
+    if role is not None and not ROLE_PERMISSIONS[role] <= actor.permissions:
+        raise ForbiddenError("Nobody can give a role that may do more than they may.")
 
 
 def actor_of(user: User) -> Actor:
