@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
+import hypothesis
 import pytest
 
 from novapulse.core.actor import SYSTEM, Actor
@@ -20,6 +21,10 @@ from novapulse.core.runtime import Runtime, open_runtime
 from novapulse.launch import valkey
 from novapulse.settings import Settings
 from worker.enqueue import make_enqueue
+
+# A busy machine is not a bug: how long one example takes says nothing.
+hypothesis.settings.register_profile("novapulse", deadline=None)
+hypothesis.settings.load_profile("novapulse")
 
 
 @pytest.fixture(scope="session")
