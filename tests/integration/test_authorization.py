@@ -1,0 +1,202 @@
+"""Every route of the application against everybody who may call it. A route without an entry here fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from starlette.routing import BaseRoute, Mount
+
+from novapulse.api import make_api
+from novapulse.core.actor import ROLE_PERMISSIONS, SYSTEM, Permission, Role
+from novapulse.core.runtime import Runtime
+from novapulse.webhooks import service
+from novapulse.webhooks.schemas import WebhookCreate
+from tests.calls import ORIGIN, PASSWORD, PUBLIC_URL, calling, make_cookie, make_user, problem
+
+P = Permission
+Route = tuple[str, str]
+
+# For anybody: signing in, what a load balancer asks, and the documentation.
+PUBLIC: dict[Route, Any] = {
+    ("POST", "/api/v1/auth/login"): {"email": "no@example.com", "password": "no"},
+    ("POST", "/api/v1/auth/setup"): {"email": "no@example.com", "password": "no", "token": "no"},
+    ("POST", "/api/v1/auth/logout"): None,
+    ("GET", "/api/v1/health"): None,
+    ("GET", "/api/v1/health/live"): None,
+    ("GET", "/api/v1/health/ready"): None,
+    ("GET", "/api/v1/version"): None,
+    ("GET", "/api/v1/docs"): None,
+    ("GET", "/api/v1/docs/{name}"): None,
+    ("GET", "/api/v1/openapi.json"): None,
+    ("GET", "/login"): None,
+    ("GET", "/login/{name}"): None,
+    ("GET", "/setup"): None,
+}
+# For a signed-in browser about itself; keys have no session.
+OWN_SESSION: set[Route] = {
+    ("GET", "/api/v1/auth/me"),
+    ("GET", "/api/v1/security/sessions"),
+    ("DELETE", "/api/v1/security/sessions/{id}"),
+}
+# What each of the others takes (all of it), and a body that is valid.
+NEEDS: dict[Route, tuple[set[Permission], Any]] = {
+    ("POST", "/api/v1/webhooks"): ({P.WEBHOOKS_WRITE}, {"url": PUBLIC_URL}),
+    ("GET", "/api/v1/webhooks"): ({P.WEBHOOKS_READ}, None),
+    ("GET", "/api/v1/webhooks/{id}"): ({P.WEBHOOKS_READ}, None),
+    ("PATCH", "/api/v1/webhooks/{id}"): ({P.WEBHOOKS_WRITE}, {}),
+    ("DELETE", "/api/v1/webhooks/{id}"): ({P.WEBHOOKS_WRITE}, None),
+    ("GET", "/api/v1/webhooks/{id}/secret"): ({P.WEBHOOKS_SECRET}, None),
+    ("POST", "/api/v1/webhooks/{id}/rotate-secret"): ({P.WEBHOOKS_SECRET, P.WEBHOOKS_WRITE}, None),
+    ("POST", "/api/v1/webhooks/{id}/test"): ({P.WEBHOOKS_WRITE}, None),
+    ("GET", "/api/v1/webhooks/{id}/deliveries"): ({P.WEBHOOKS_READ, P.DELIVERIES_READ}, None),
+    ("GET", "/api/v1/webhooks/{id}/stats"): ({P.WEBHOOKS_READ}, None),
+    ("POST", "/api/v1/events"): ({P.EVENTS_WRITE}, {"type": "a.b", "data": 1}),
+    ("POST", "/api/v1/events/batch"): ({P.EVENTS_WRITE}, {"events": [{"type": "a.b", "data": 1}]}),
+    ("GET", "/api/v1/events"): ({P.EVENTS_READ}, None),
+    ("GET", "/api/v1/events/{id}"): ({P.EVENTS_READ}, None),
+    ("GET", "/api/v1/event-types"): ({P.WEBHOOKS_READ}, None),
+    ("POST", "/api/v1/event-types"): ({P.WEBHOOKS_WRITE}, {"name": "a.b"}),
+    ("GET", "/api/v1/event-types/{name}"): ({P.WEBHOOKS_READ}, None),
+    ("PATCH", "/api/v1/event-types/{name}"): ({P.WEBHOOKS_WRITE}, {}),
+    ("DELETE", "/api/v1/event-types/{name}"): ({P.WEBHOOKS_WRITE}, None),
+    ("GET", "/api/v1/deliveries"): ({P.DELIVERIES_READ}, None),
+    ("GET", "/api/v1/deliveries/{id}"): ({P.DELIVERIES_READ}, None),
+    ("POST", "/api/v1/deliveries/{id}/retry"): ({P.DELIVERIES_WRITE}, None),
+    ("POST", "/api/v1/deliveries/{id}/cancel"): ({P.DELIVERIES_WRITE}, None),
+    ("GET", "/api/v1/queue/stats"): ({P.JOBS_READ}, None),
+    ("GET", "/api/v1/workers"): ({P.JOBS_READ}, None),
+    ("GET", "/api/v1/api-keys"): ({P.KEYS_WRITE}, None),
+    ("POST", "/api/v1/api-keys"): ({P.KEYS_WRITE}, {"name": "x", "scopes": ["keys:write"]}),
+    ("DELETE", "/api/v1/api-keys/{id}"): ({P.KEYS_WRITE}, None),
+    ("GET", "/api/v1/users"): ({P.USERS_WRITE}, None),
+    # Who gives a role has to have what it allows.
+    ("POST", "/api/v1/users"): (
+        {P.USERS_WRITE, *ROLE_PERMISSIONS[Role.VIEWER]},
+        {"email": "new@example.com", "password": PASSWORD},
+    ),
+    ("PATCH", "/api/v1/users/{id}"): ({P.USERS_WRITE}, {"active": True}),
+}
+CHANGING = [route for route in [*NEEDS, *OWN_SESSION, ("POST", "/api/v1/auth/logout")] if route[0] != "GET"]
+
+
+def routes_of(routes: Iterable[BaseRoute], prefix: str = "") -> Iterator[Route]:
+    """Method and path of every route, through mounts and included routers."""
+    for route in routes:
+        included = getattr(route, "original_router", None)
+        if included is not None:
+            yield from routes_of(included.routes, prefix)
+        elif isinstance(route, Mount):
+            yield from routes_of(route.routes, prefix + route.path)
+        else:
+            for method in getattr(route, "methods", None) or {"?"}:
+                if method != "HEAD":
+                    yield method, prefix + getattr(route, "path", "?")
+
+
+async def call(client: httpx.AsyncClient, route: Route, id_: str = "none_0", **headers: str) -> httpx.Response:
+    method, path = route
+    path = path.replace("{id}", id_).replace("{name}", "none.zero")
+    body = PUBLIC.get(route) if route in PUBLIC else NEEDS.get(route, (set(), None))[1]
+    return await client.request(method, f"{ORIGIN}{path}", json=body, headers=headers)
+
+
+async def check(rt: Runtime, client: httpx.AsyncClient, who: str, held: Iterable[Permission]) -> list[str]:
+    """What of the table is not so for a caller who holds these permissions."""
+    wrong: list[str] = []
+    webhook = await service.create_webhook(rt, SYSTEM, WebhookCreate(url=PUBLIC_URL))
+    for route, (needed, _) in NEEDS.items():
+        id_ = webhook.id if route[1].endswith("/deliveries") else "none_0"
+        status = (await call(client, route, id_)).status_code
+        allowed = needed <= set(held)
+        if status == 401 or status >= 500 or (status == 403) == allowed:
+            wrong.append(f"{who}: {' '.join(route)} answers {status}")
+    return wrong
+
+
+async def test_every_route_has_an_entry_and_every_entry_a_route(rt: Runtime) -> None:
+    routes = list(routes_of(make_api(rt.settings).routes))
+    assert len(routes) == len(set(routes))
+    assert set(routes) == {*PUBLIC, *OWN_SESSION, *NEEDS}
+
+
+async def test_without_credentials_all_but_the_public_routes_are_401(rt: Runtime) -> None:
+    async with calling(rt) as client:
+        for route in [*NEEDS, *OWN_SESSION]:
+            problem(await call(client, route), 401)
+        for credentials in (
+            {"Authorization": "Bearer np_live_wrong"},
+            {"Cookie": "np_session=wrong", "Origin": ORIGIN},
+        ):
+            for route in [*NEEDS, *OWN_SESSION]:
+                problem(await call(client, route, **credentials), 401)
+
+
+async def test_the_public_routes_answer_anybody(rt: Runtime) -> None:
+    refusals = {"/api/v1/auth/login": 401, "/api/v1/auth/setup": 403, "/setup": 403}
+    async with calling(rt) as client:
+        for route in PUBLIC:
+            status = (await call(client, route)).status_code
+            expected = refusals.get(route[1], 404 if "{name}" in route[1] else None)
+            assert status == expected if expected else status in (200, 204, 503), route
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_a_role_does_what_it_may_and_nothing_else(rt: Runtime, role: Role) -> None:
+    cookie = await make_cookie(rt, (await make_user(rt, role)).id)
+    async with calling(rt, Cookie=cookie, Origin=ORIGIN) as client:
+        assert not await check(rt, client, role, ROLE_PERMISSIONS[role])
+        for route in OWN_SESSION:
+            assert (await call(client, route)).status_code in (200, 404)
+
+
+async def test_the_scope_of_a_key_opens_what_needs_it_and_nothing_else(rt: Runtime) -> None:
+    wrong: list[str] = []
+    for scope in Permission:
+        async with calling(rt, scope) as client:
+            wrong += await check(rt, client, scope, {scope})
+    async with calling(rt, "*") as client:
+        wrong += await check(rt, client, "*", Permission)
+        for route in OWN_SESSION:
+            problem(await call(client, route), 401)
+    assert not wrong, "\n".join(wrong)
+
+
+async def test_a_cookie_changes_nothing_from_a_page_that_is_not_ours(rt: Runtime) -> None:
+    cookie = await make_cookie(rt, (await make_user(rt)).id)
+    foreign = [
+        {},
+        {"Origin": "null"},
+        {"Origin": "https://evil.example"},
+        {"Origin": f"{ORIGIN}.evil.example"},
+        {"Origin": "http://127.0.0.1:8001"},
+        {"Origin": ORIGIN, "Sec-Fetch-Site": "cross-site"},
+        {"Origin": ORIGIN, "Sec-Fetch-Site": "same-site"},
+        {"Origin": "http://evil.example", "Host": "evil.example"},  # DNS rebinding
+        {"Referer": f"{ORIGIN}/webhooks"},
+    ]
+    async with calling(rt, Cookie=cookie) as client:
+        for headers in foreign:
+            for route in CHANGING:
+                problem(await call(client, route, **headers), 403)
+        assert (await call(client, ("GET", "/api/v1/auth/me"))).status_code == 200
+
+
+async def test_a_foreign_page_signs_nobody_in(rt: Runtime) -> None:
+    user = await make_user(rt)
+    async with calling(rt) as client:
+        for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
+            body = {"email": user.email, "password": PASSWORD}
+            response = await client.post("/auth/login", json=body, headers=headers)
+            problem(response, 403)
+            assert "set-cookie" not in response.headers
+            problem(await client.post("/auth/setup", json=body | {"token": "x"}, headers=headers), 403)
+
+
+async def test_a_key_wins_over_a_cookie_that_may_do_more(rt: Runtime) -> None:
+    cookie = await make_cookie(rt, (await make_user(rt)).id)
+    async with calling(rt, "events:read", Cookie=cookie, Origin=ORIGIN) as client:
+        problem(await client.get("/webhooks"), 403)
+        problem(await client.get("/webhooks", headers={"Authorization": "Bearer np_live_wrong"}), 401)
