@@ -6,8 +6,18 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+)
 
+from novapulse.core.clock import parse_rfc3339
 from novapulse.webhooks.matching import check_event_type, check_pattern
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")  # RFC 9110, 5.6.2 token
@@ -86,6 +96,13 @@ def _valid_schedule(delays: list[float]) -> list[float]:
     return whole
 
 
+def _parsed_moment(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    parse_rfc3339(value)
+    return datetime.fromisoformat(value)
+
+
 def _valid_moment(moment: datetime) -> datetime:
     if not _MOMENT_MIN_S <= moment.timestamp() <= _MOMENT_MAX_S:
         raise ValueError("a time lies in the years 1 to 9999 of UTC")
@@ -101,7 +118,8 @@ Delay = Annotated[float, Field(ge=0, le=7 * 24 * 3600)]
 
 
 class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=False)
+    # Strict: "5" is not a number and 1 is not true; a sender's mistake is told, not guessed at.
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     @field_validator("*")
     @classmethod
@@ -235,7 +253,7 @@ class EventIn(_Input):
     id: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = Field(
         None, description="The sender's own id: the same id twice is one event."
     )
-    timestamp: Annotated[AwareDatetime, AfterValidator(_valid_moment)] | None = None
+    timestamp: Annotated[AwareDatetime, BeforeValidator(_parsed_moment), AfterValidator(_valid_moment)] | None = None
 
 
 class EventBatchIn(_Input):

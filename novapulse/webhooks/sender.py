@@ -17,7 +17,6 @@ from pyreqwest.exceptions import (
     ConnectError,
     ConnectTimeoutError,
     PyreqwestError,
-    RequestTimeoutError,
 )
 from pyreqwest.http import HeaderMap
 
@@ -34,7 +33,7 @@ _IDLE_TIMEOUT = timedelta(seconds=20)
 _CLIENTS_MAX = 512
 _WITH_URL = "error sending request for url"  # of a cause that repeats the URL
 _TLS_WORDS = ("certificate", "tls", "ssl", "handshake", "fatal alert", "corrupt message", "peer is incompatible")
-_ADDRESSES_FOR_S = 10.0  # how long a checked answer of DNS is used
+_CHECKED_FOR_S = 5.0  # how long a checked address is used; DNS may have changed by then
 
 
 class _Pinned:
@@ -55,8 +54,8 @@ class Sender:
         self._user_agent = user_agent
         self._root = root_certificate_pem
         self._clients: OrderedDict[tuple[str, str, int, str], _Pinned] = OrderedDict()
-        self._targets: dict[str, Target] = {}
-        self._addresses: dict[tuple[str, int], tuple[float, asyncio.Future[list[str]]]] = {}
+        self._checked: dict[str, tuple[float, Target, str]] = {}  # URL -> until when, target, address
+        self._looking: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
 
     async def post(self, url: str, body: bytes, headers: dict[str, str], timeout_s: float) -> Outcome:
         """POST `body`; whatever goes wrong is in the outcome. `timeout_s` bounds all of it.
@@ -67,10 +66,19 @@ class Sender:
         outcome = Outcome(started_at=now_ms(), duration_ms=0.0)
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._post(url, body, headers, outcome, started)
-        except TimeoutError:
-            _fail(outcome, ErrorCode.TIMEOUT, f"No complete answer within {timeout_s:g} s.")
+            target, address = await self._check(url, timeout_s)
+            outcome.remote_address = address
+            resolved_s = time.perf_counter() - started
+            outcome.timings["resolve"] = round(resolved_s * 1000, 2)
+            left = timedelta(seconds=max(0.001, timeout_s - resolved_s))
+            await self._post(target, address, body, headers, left, outcome, started)
+        except TimeoutError as error:  # pyreqwest's are of this kind too
+            # It calls its limit for everything a connect timeout as well; the time tells them apart.
+            if isinstance(error, ConnectTimeoutError) and time.perf_counter() - started < timeout_s:
+                why = "No connection within 5 s: wrong address, or a firewall that drops packets."
+            else:
+                why = f"No complete answer within {timeout_s:g} s."
+            _fail(outcome, ErrorCode.TIMEOUT, why)
         except RefusedDestinationError as error:
             _fail(outcome, ErrorCode.REFUSED_DESTINATION, f"Refused: {error}.")
         except UnresolvedNameError as error:
@@ -89,22 +97,33 @@ class Sender:
         for each in pinned:
             await each.client.close()
 
-    async def _post(self, url: str, body: bytes, headers: dict[str, str], outcome: Outcome, started: float) -> None:
-        target = self._targets.get(url)
-        if target is None:
-            target = self._guard.check_url(url)
-            if len(self._targets) >= _CLIENTS_MAX * 4:
-                self._targets.clear()
-            self._targets[url] = target
-        address = (await self._resolve(target))[0]
-        outcome.remote_address = address
-        resolved = time.perf_counter()
-        outcome.timings["resolve"] = round((resolved - started) * 1000, 2)
+    async def _check(self, url: str, timeout_s: float) -> tuple[Target, str]:
+        """What to connect to, checked a few seconds ago at most."""
+        known = self._checked.get(url)
+        if known is None or known[0] < time.monotonic():
+            async with asyncio.timeout(timeout_s):
+                target = self._guard.check_url(url)
+                address = (await self._resolve(target))[0]
+            if len(self._checked) >= _CLIENTS_MAX * 4:
+                self._checked.clear()
+            known = self._checked[url] = (time.monotonic() + _CHECKED_FOR_S, target, address)
+        return known[1], known[2]
+
+    async def _post(
+        self,
+        target: Target,
+        address: str,
+        body: bytes,
+        headers: dict[str, str],
+        left: timedelta,
+        outcome: Outcome,
+        started: float,
+    ) -> None:
         pinned = self._pinned(target, address)
         pinned.users += 1
         try:
             # The canonical URL: another spelling of the host would be looked up anew, unchecked.
-            request = pinned.client.post(target.url).headers(headers).body_bytes(body)
+            request = pinned.client.post(target.url).headers(headers).timeout(left).body_bytes(body)
             async with request.streamed_read_buffer_limit(_KEPT_BYTES).build_streamed() as response:
                 outcome.timings["first_byte"] = round((time.perf_counter() - started) * 1000, 2)
                 outcome.status_code = response.status
@@ -127,23 +146,13 @@ class Sender:
                 await pinned.client.close()
 
     async def _resolve(self, target: Target) -> list[str]:
-        if target.is_address:
-            self._guard.check_address(target.host, target.port)
-            return [target.host]
+        # One look-up serves all who wait for it.
         key = (target.host, target.port)
-        known = self._addresses.get(key)
-        if known is None or known[0] < time.monotonic():
-            if len(self._addresses) >= _CLIENTS_MAX * 4:
-                self._addresses.clear()
-            # One look-up serves all who wait for it.
-            found = asyncio.ensure_future(self._guard.resolve(target))
-            known = self._addresses[key] = (time.monotonic() + _ADDRESSES_FOR_S, found)
-            found.add_done_callback(lambda done: self._forget_failure(key, done))
-        return await asyncio.shield(known[1])
-
-    def _forget_failure(self, key: tuple[str, int], done: asyncio.Future[list[str]]) -> None:
-        if done.cancelled() or done.exception() is not None:
-            self._addresses.pop(key, None)
+        looking = self._looking.get(key)
+        if looking is None:
+            looking = self._looking[key] = asyncio.ensure_future(self._guard.resolve(target))
+            looking.add_done_callback(lambda _: self._looking.pop(key, None))
+        return await asyncio.shield(looking)
 
     def _pinned(self, target: Target, address: str) -> _Pinned:
         key = (target.scheme, target.host, target.port, address)
@@ -197,10 +206,6 @@ def _fail(outcome: Outcome, error: ErrorCode, detail: str) -> None:
 def _explain(error: PyreqwestError) -> tuple[ErrorCode, str]:
     causes = _causes(error)
     text = " ".join(cause for cause in causes if not cause.startswith(_WITH_URL)).lower()
-    if isinstance(error, ConnectTimeoutError):
-        return ErrorCode.TIMEOUT, "No connection within 5 s: wrong address, or a firewall that drops packets."
-    if isinstance(error, RequestTimeoutError):
-        return ErrorCode.TIMEOUT, "No complete answer in time."
     if any(word in text for word in _TLS_WORDS):
         return ErrorCode.TLS, f"No secure connection: {causes[-1]}."[:300]
     if isinstance(error, ConnectError):

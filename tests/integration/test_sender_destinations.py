@@ -83,7 +83,7 @@ async def test_the_checked_address_is_connected_to_however_the_host_is_spelled(h
 async def test_a_name_that_turns_private_is_refused_at_the_next_look_up(
     senders: Senders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sender_module, "_ADDRESSES_FOR_S", -1.0)  # each post looks the name up
+    monkeypatch.setattr(sender_module, "_CHECKED_FOR_S", -1.0)  # each post looks the name up
     names = Names([ALLOWED], [FORBIDDEN])
     sender = senders(names)
     async with listening(OK) as good, listening(OK, host=FORBIDDEN, port=good.port) as bad:
