@@ -1,0 +1,134 @@
+"""The migrations make what the models say, on both databases, from nothing and by several at once."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import SQLModel
+
+import novapulse.core.idempotency
+import novapulse.security.models
+import novapulse.webhooks.models  # noqa: F401 - the tables of all three are compared
+from novapulse.core.database import Database
+from novapulse.core.migrations import pending, upgrade
+from tests.conftest import _fresh_postgres, make_settings
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    raw = await _fresh_postgres(request.getfixturevalue("postgres_url")) if request.param == "postgres" else ""
+    return make_settings(tmp_path, database_url=raw).database
+
+
+async def differences(database: Database) -> list[Any]:
+    def compare(connection: Connection) -> list[Any]:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "include_name": lambda name, *_: name != "alembic_version"}
+        )
+        return compare_metadata(context, SQLModel.metadata)
+
+    async with database.engine.connect() as connection:
+        return await connection.run_sync(compare)
+
+
+async def cascades(database: Database) -> dict[str, Any]:
+    """What happens to rows that refer to a deleted one, by table and column."""
+
+    def read(connection: Connection) -> dict[str, Any]:
+        inspector = inspect(connection)
+        return {
+            f"{table}.{key['constrained_columns'][0]}": key["options"].get("ondelete")
+            for table in inspector.get_table_names()
+            for key in inspector.get_foreign_keys(table)
+        }
+
+    async with database.engine.connect() as connection:
+        return await connection.run_sync(read)
+
+
+async def test_an_empty_database_becomes_what_the_models_say(url: str) -> None:
+    database = Database(url)
+    try:
+        assert await differences(database), "the comparison sees nothing"
+        await asyncio.to_thread(upgrade, url)
+        assert await differences(database) == []
+        declared = {
+            f"{table.name}.{key.parent.name}": key.ondelete
+            for table in SQLModel.metadata.tables.values()
+            for key in table.foreign_keys
+        }
+        assert await cascades(database) == declared
+    finally:
+        await database.close()
+
+
+async def test_the_comparison_notices_a_missing_column_and_index(url: str) -> None:
+    await asyncio.to_thread(upgrade, url)
+    database = Database(url)
+    try:
+        async with database.write() as session:
+            await session.execute(text("DROP INDEX ix_delivery_status"))
+            await session.execute(text("ALTER TABLE webhook DROP COLUMN description"))
+        assert {difference[0] for difference in await differences(database)} == {"add_index", "add_column"}
+    finally:
+        await database.close()
+
+
+async def test_pending_is_true_until_the_latest_migration_ran(url: str) -> None:
+    database = Database(url)
+    try:
+        assert await pending(database)
+        await asyncio.to_thread(upgrade, url)
+        assert not await pending(database)
+        async with database.write() as session:
+            await session.execute(text("UPDATE alembic_version SET version_num = 'older'"))
+        assert await pending(database)
+    finally:
+        await database.close()
+
+
+async def test_processes_that_start_at_once_migrate_once_and_keep_what_is_there(url: str) -> None:
+    code = "import sys; from novapulse.core.migrations import upgrade; upgrade(sys.argv[1])"
+    starts = [asyncio.create_subprocess_exec(sys.executable, "-c", code, url) for _ in range(3)]
+    assert [await process.wait() for process in await asyncio.gather(*starts)] == [0, 0, 0]
+    database = Database(url)
+    try:
+        async with database.write() as session:
+            await session.execute(
+                text(
+                    "INSERT INTO event (id, type, tenant_key, body, timestamp, created_at, deliveries)"
+                    " VALUES ('evt_1', 'a.b', '', '{}', 0, 0, 0)"
+                )
+            )
+        await asyncio.to_thread(upgrade, url)
+        async with database.read() as session:
+            assert (await session.execute(text("SELECT count(*) FROM event"))).scalar_one() == 1
+            assert (await session.execute(text("SELECT count(*) FROM alembic_version"))).scalar_one() == 1
+            assert (await session.execute(text("SELECT count(*) FROM routing_version"))).scalar_one() == 1
+    finally:
+        await database.close()
+
+
+async def test_a_migration_that_fails_leaves_the_database_as_it_was(url: str) -> None:
+    database = Database(url)
+    try:
+        async with database.write() as session:
+            # In the way of one of the last tables that are made.
+            await session.execute(text("CREATE TABLE setup_link (id INTEGER)"))
+        with pytest.raises(SQLAlchemyError):
+            await asyncio.to_thread(upgrade, url)
+        async with database.engine.connect() as connection:
+            tables = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+        assert set(tables) == {"setup_link"}
+        assert await pending(database)
+    finally:
+        await database.close()
