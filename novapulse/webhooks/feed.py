@@ -6,7 +6,8 @@ Telling never waits and never fails: losing a message loses a moment's freshness
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar
 
 import orjson
 from redis.exceptions import RedisError
@@ -17,6 +18,7 @@ CHANNEL = "np:feed"
 _ITEMS_MAX = 50  # per message: a screen shows no more
 
 Kind = Literal["event", "delivery"]
+F = TypeVar("F")
 
 
 class Feed:
@@ -28,10 +30,12 @@ class Feed:
         self._more: dict[Kind, int] = {"event": 0, "delivery": 0}
         self._telling: asyncio.Task[None] | None = None
 
-    def tell(self, kind: Kind, items: list[dict[str, Any]]) -> None:
-        """Have these published with the next message; the latest are kept if there are many."""
+    def tell(self, kind: Kind, facts: Sequence[F], item: Callable[[F], dict[str, Any]]) -> None:
+        """Have these published with the next message, each as `item` writes it; of many, the latest."""
         waiting = self._items[kind]
-        waiting += items
+        latest = facts[-_ITEMS_MAX:]
+        self._more[kind] += len(facts) - len(latest)
+        waiting += map(item, latest)
         if len(waiting) > _ITEMS_MAX:
             self._more[kind] += len(waiting) - _ITEMS_MAX
             del waiting[:-_ITEMS_MAX]

@@ -147,14 +147,8 @@ class Ingest:
                 if not done.done():
                     done.set_result(None)
             self._outgoing.extend(ids)
-            self._rt.part(Feed).tell(
-                "event",
-                [
-                    {"event_id": e.id, "type": e.type, "deliveries": len(e.routes), "at": rfc3339(e.created_at)}
-                    for e in events
-                    if isinstance(e.answer, EventAccepted) and e.routes is not _DUPLICATE
-                ],
-            )
+            stored = [e for e in events if isinstance(e.answer, EventAccepted) and e.routes is not _DUPLICATE]
+            self._rt.part(Feed).tell("event", stored, _feed_item)
             if self._handing_over is None or self._handing_over.done():
                 self._handing_over = asyncio.create_task(self._hand_over())
 
@@ -245,6 +239,15 @@ class Ingest:
                 await enqueue_deliveries(self._rt, ids)
             except (RedisError, OSError) as error:
                 log.warning("deliveries_not_enqueued", count=len(ids), error=str(error), then="the scheduler will")
+
+
+def _feed_item(event: _Incoming) -> dict[str, Any]:
+    return {
+        "event_id": event.id,
+        "type": event.type,
+        "deliveries": len(event.routes),
+        "at": rfc3339(event.created_at),
+    }
 
 
 async def enqueue_deliveries(rt: Runtime, ids: Sequence[str]) -> None:

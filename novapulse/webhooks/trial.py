@@ -91,6 +91,6 @@ async def send_test(
     outcome = await part.sender.post(target.url, item.body, headers, target.timeout_s)
     result = Result(item, target, outcome, loggable(headers, target))
     await write_results(rt, owner, [result])
-    rt.part(Feed).tell("delivery", [feed_item(result)])
+    rt.part(Feed).tell("delivery", [result], feed_item)
     detail = await deliveries.get_delivery(rt, actor, delivery_id)
     return detail.attempts[0]

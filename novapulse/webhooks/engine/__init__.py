@@ -64,7 +64,7 @@ class Engine:
         self._slots = asyncio.Semaphore(rt.settings.worker_concurrency)
         self._paces: dict[str, Pace] = {}
         self._held: dict[str, tuple[Claim, _Batch | None]] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._lanes: dict[str, asyncio.Task[None]] = {}
         self._lane_again: set[str] = set()
         self._lane_waits: dict[str, asyncio.Future[Result]] = {}
@@ -125,12 +125,12 @@ class Engine:
         self._stopping = True
         now = now_ms()
         await self._give_back([(item, now, None) for pace in self._paces.values() for item in _drain(pace)])
-        running = [*self._tasks.values(), *self._lanes.values()]
+        running = [*self._tasks, *self._lanes.values()]
         if running:
             await asyncio.wait(running, timeout=grace_s)
-        for task in [*self._tasks.values(), *self._lanes.values()]:
+        for task in [*self._tasks, *self._lanes.values()]:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), *self._lanes.values(), return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._lanes.values(), return_exceptions=True)
         try:
             await asyncio.wait_for(self._recorder.flush(), max(1.0, grace_s))
         except TimeoutError:
@@ -183,21 +183,29 @@ class Engine:
 
     def _start(self, item: Claim, target: Target, pace: Pace) -> None:
         pace.running += 1
-        task = self._tasks[item.id] = asyncio.create_task(self._attempt(item, target, pace))
-        task.add_done_callback(lambda _: self._tasks.pop(item.id, None))
+        task = asyncio.create_task(self._send_one_by_one(item, target, pace))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _attempt(self, item: Claim, target: Target, pace: Pace) -> None:
-        try:
-            async with self._slots:
-                await self._recorder.room()
-                headers = build_headers(item, target)
-                outcome = await self._sender.post(target.url, item.body, headers, target.timeout_s)
-        finally:
-            pace.running -= 1
-        pace.learn(outcome, now_ms())
-        self._record(Result(item, target, outcome, loggable(headers, target)))
-        while pace.waiting and pace.may_start() and not self._stopping:
-            self._start(pace.waiting.popleft(), target, pace)
+    async def _send_one_by_one(self, first: Claim, target: Target, pace: Pace) -> None:
+        """Send `first`, then what waits for the same webhook, as long as its pace allows."""
+        item: Claim | None = first
+        while item is not None:
+            try:
+                async with self._slots:
+                    await self._recorder.room()
+                    headers = build_headers(item, target)
+                    outcome = await self._sender.post(target.url, item.body, headers, target.timeout_s)
+            finally:
+                pace.running -= 1
+            pace.learn(outcome, now_ms())
+            self._record(Result(item, target, outcome, loggable(headers, target)))
+            item = None
+            if pace.waiting and pace.may_start() and not self._stopping:
+                item = pace.waiting.popleft()
+                pace.running += 1
+            while pace.waiting and pace.may_start() and not self._stopping:
+                self._start(pace.waiting.popleft(), target, pace)
 
     def _record(self, result: Result) -> None:
         self._recorder.add(result)

@@ -110,7 +110,7 @@ class Recorder:
             self._room.set()
             for result in group:
                 self._done(result)
-            self._rt.part(Feed).tell("delivery", [feed_item(result) for result in group if result.recorded])
+            self._rt.part(Feed).tell("delivery", [result for result in group if result.recorded], feed_item)
 
 
 async def write_results(rt: Runtime, owner: str, results: Sequence[Result]) -> None:
