@@ -27,6 +27,8 @@ from novapulse.security.origins import is_trusted_origin
 SESSION_HEADER = "x-auth-request-access-token"
 _SOCKET_PATH = "/_event"
 _PUBLIC_PREFIXES = ("/api/", "/login", "/setup", "/assets/", "/_health", "/ping")
+# Files of the build; whatever else has a dot in it is a page all the same.
+_PUBLIC_SUFFIXES = (".css", ".ico", ".js", ".json", ".map", ".png", ".svg", ".txt", ".webmanifest", ".woff", ".woff2")
 _SOCKETS_PER_SESSION = 40
 _FRAME_MAX = 256 * 1024  # bytes
 _FRAMES_PER_S, _FRAMES_BURST = 20.0, 200.0
@@ -189,6 +191,9 @@ class _Socket:
         if not self._closed:
             self._closed = True
             log.info("socket_closed", why=why, session=self._session_id)
+            if self._pending is not None:
+                # Granian sends no close frame as long as somebody waits for a message.
+                self._pending.cancel()
             await self._send({"type": "websocket.close", "code": _POLICY_VIOLATION})
         return {"type": "websocket.disconnect", "code": _POLICY_VIOLATION}
 
@@ -203,9 +208,7 @@ class _Socket:
 def _is_page(scope: Scope) -> bool:
     """Whether this is a page of the app, which only those who are signed in may load; files of the build are public."""
     path: str = scope["path"]
-    if path.startswith(_PUBLIC_PREFIXES):
-        return False
-    return "." not in path.rsplit("/", 1)[-1] or path.endswith(".html")
+    return not path.startswith(_PUBLIC_PREFIXES) and not path.endswith(_PUBLIC_SUFFIXES)
 
 
 async def _session_of(rt: Runtime, scope: Scope) -> sessions.Live | None:
