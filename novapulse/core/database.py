@@ -9,12 +9,13 @@ polling the file.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, StaticPool, Table, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, StaticPool, Table, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlmodel import SQLModel
@@ -113,6 +114,32 @@ class Database:
 def table_of(model: type[SQLModel]) -> Table:
     """The table of a model, for statements that work on columns and not on objects."""
     return cast(Table, getattr(model, "__table__"))  # noqa: B009 - SQLModel does not declare it
+
+
+def bulk_insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows that all have the same columns.
+
+    The statement and its types are SQLAlchemy's; only its work per row, which costs more than
+    SQLite's own, is left out.
+    """
+    columns = tuple(rows[0])
+    sql, processors = _compiled_insert(table, columns, connection.dialect)
+    values = [
+        tuple(row[name] if process is None else process(row[name]) for name, process in processors) for row in rows
+    ]
+    connection.exec_driver_sql(sql, values)
+
+
+@cache
+def _compiled_insert(
+    table: Table, columns: tuple[str, ...], dialect: Dialect
+) -> tuple[str, Sequence[tuple[str, Callable[[Any], Any] | None]]]:
+    compiled = table.insert().compile(dialect=dialect, column_keys=list(columns))
+    assert compiled.positiontup is not None, "both drivers take their parameters by position"
+    processors = [
+        (name, table.c[name].type.dialect_impl(dialect).bind_processor(dialect)) for name in compiled.positiontup
+    ]
+    return str(compiled), processors
 
 
 def _tune_sqlite(engine: Engine) -> None:

@@ -16,16 +16,15 @@ from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
-from sqlalchemy import insert, select, tuple_
+from sqlalchemy import Connection, select, tuple_
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novapulse.core import exact
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms, rfc3339
-from novapulse.core.database import table_of
+from novapulse.core.database import bulk_insert, table_of
 from novapulse.core.errors import ConflictError, ForbiddenError, ProblemError, TooLargeError, UnavailableError
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
@@ -161,38 +160,41 @@ class Ingest:
             return await self._store(events)
 
     async def _store(self, events: list[_Incoming]) -> list[str]:
-        async with self._rt.database.write_connection() as connection:
-            self._table = table = await current_table(connection, self._table)
-            await self._find_duplicates(connection, events)
-            fresh = [event for event in events if event.answer is None]
-            deliveries: list[dict[str, Any]] = []
-            queued: list[str] = []
-            now = now_ms()
-            for event in fresh:
-                event.routes = table.match(event.tenant, event.type)
-                for route in event.routes:
-                    row = _delivery_row(event, route, now)
-                    deliveries.append(row)
-                    if not route.held:
-                        queued.append(row["id"])
-            if fresh:
-                await self._learn_types(connection, {event.type for event in fresh}, now)
-                await connection.execute(insert(_EVENT), [_event_row(event) for event in fresh])
-            if deliveries:
-                await connection.execute(insert(_DELIVERY), deliveries)
+        fresh, queued = await self._rt.database.run_write(lambda connection: self._write(connection, events))
         for event in fresh:
             event.answer = EventAccepted(
                 id=event.id, type=event.type, timestamp=rfc3339(event.timestamp), deliveries=len(event.routes)
             )
         return queued
 
-    async def _find_duplicates(self, connection: AsyncConnection, events: list[_Incoming]) -> None:
+    def _write(self, connection: Connection, events: list[_Incoming]) -> tuple[list[_Incoming], list[str]]:
+        self._table = table = current_table(connection, self._table)
+        self._find_duplicates(connection, events)
+        fresh = [event for event in events if event.answer is None]
+        deliveries: list[dict[str, Any]] = []
+        queued: list[str] = []
+        now = now_ms()
+        for event in fresh:
+            event.routes = table.match(event.tenant, event.type)
+            for route in event.routes:
+                row = _delivery_row(event, route, now)
+                deliveries.append(row)
+                if not route.held:
+                    queued.append(row["id"])
+        if fresh:
+            self._learn_types(connection, {event.type for event in fresh}, now)
+            bulk_insert(connection, _EVENT, [_event_row(event) for event in fresh])
+        if deliveries:
+            bulk_insert(connection, _DELIVERY, deliveries)
+        return fresh, queued
+
+    def _find_duplicates(self, connection: Connection, events: list[_Incoming]) -> None:
         """Answer what was sent before, here or in an earlier call."""
         open_ = [event for event in events if event.sender_id is not None and event.answer is None]
         named = {(event.tenant or "", event.sender_id): event for event in reversed(open_)}
         if not named:
             return
-        rows = await connection.execute(
+        rows = connection.execute(
             select(
                 _EVENT.c.tenant_key,
                 _EVENT.c.sender_id,
@@ -219,7 +221,7 @@ class Ingest:
                     id=row.id, type=event.type, timestamp=rfc3339(row.timestamp), deliveries=row.deliveries
                 )
 
-    async def _learn_types(self, connection: AsyncConnection, types: set[str], now: int) -> None:
+    def _learn_types(self, connection: Connection, types: set[str], now: int) -> None:
         new = types - self._known_types
         if not new:
             return
@@ -228,7 +230,7 @@ class Ingest:
             {"name": name, "description": "", "archived": False, "created_at": now, "updated_at": now}
             for name in sorted(new)  # one order for all processes: no deadlock
         ]
-        await connection.execute(build(_EVENT_TYPE).on_conflict_do_nothing(), rows)
+        connection.execute(build(_EVENT_TYPE).on_conflict_do_nothing(), rows)
         self._known_types |= new
 
     async def _hand_over(self) -> None:

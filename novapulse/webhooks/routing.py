@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, select
 
 from novapulse.core.database import table_of
 from novapulse.webhooks.matching import Matcher
@@ -47,13 +46,13 @@ class RoutingTable:
         return [Route(id_, id_ in self._held) for id_ in matcher.match(event_type)]
 
 
-async def current_table(connection: AsyncConnection, cached: RoutingTable | None) -> RoutingTable:
+def current_table(connection: Connection, cached: RoutingTable | None) -> RoutingTable:
     """The table as of this transaction: `cached` if nothing changed, else read anew."""
     # The shared lock keeps a change from committing between this read and our commit (Postgres).
-    row = await connection.execute(select(_ROUTING.c.version).with_for_update(read=True))
+    row = connection.execute(select(_ROUTING.c.version).with_for_update(read=True))
     version = row.scalar_one()
     if cached is not None and cached.version == version:
         return cached
     w = _WEBHOOK.c
-    rows = await connection.execute(select(w.id, w.tenant, w.event_types, w.status))
+    rows = connection.execute(select(w.id, w.tenant, w.event_types, w.status))
     return RoutingTable(version, [(r[0], r[1], r[2], r[3]) for r in rows])

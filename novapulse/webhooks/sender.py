@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import (
@@ -45,6 +47,16 @@ class _Pinned:
         self.evicted = False
 
 
+@dataclass(slots=True)
+class _Way:
+    """Where a URL leads: checked a few seconds ago at most."""
+
+    until: float  # on the monotonic clock
+    url: str  # the canonical one: another spelling of the host would be looked up anew, unchecked
+    address: str
+    pinned: _Pinned
+
+
 class Sender:
     """Posts deliveries; one per process, used concurrently."""
 
@@ -54,7 +66,7 @@ class Sender:
         self._user_agent = user_agent
         self._root = root_certificate_pem
         self._clients: OrderedDict[tuple[str, str, int, str], _Pinned] = OrderedDict()
-        self._checked: dict[str, tuple[float, Target, str]] = {}  # URL -> until when, target, address
+        self._ways: dict[str, _Way] = {}
         self._looking: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
 
     async def post(self, url: str, body: bytes, headers: dict[str, str], timeout_s: float) -> Outcome:
@@ -66,12 +78,10 @@ class Sender:
         outcome = Outcome(started_at=now_ms(), duration_ms=0.0)
         started = time.perf_counter()
         try:
-            target, address = await self._check(url, timeout_s)
-            outcome.remote_address = address
-            resolved_s = time.perf_counter() - started
-            outcome.timings["resolve"] = round(resolved_s * 1000, 2)
-            left = timedelta(seconds=max(0.001, timeout_s - resolved_s))
-            await self._post(target, address, body, headers, left, outcome, started)
+            way = self._ways.get(url)
+            if way is None or way.until < time.monotonic() or way.pinned.evicted:
+                way = await self._find_way(url, timeout_s)
+            await self._post(way, body, headers, timeout_s, outcome, started)
         except TimeoutError as error:  # pyreqwest's are of this kind too
             # It calls its limit for everything a connect timeout as well; the time tells them apart.
             if isinstance(error, ConnectTimeoutError) and time.perf_counter() - started < timeout_s:
@@ -97,46 +107,38 @@ class Sender:
         for each in pinned:
             await each.client.close()
 
-    async def _check(self, url: str, timeout_s: float) -> tuple[Target, str]:
-        """What to connect to, checked a few seconds ago at most."""
-        known = self._checked.get(url)
-        if known is None or known[0] < time.monotonic():
-            async with asyncio.timeout(timeout_s):
-                target = self._guard.check_url(url)
-                address = (await self._resolve(target))[0]
-            if len(self._checked) >= _CLIENTS_MAX * 4:
-                self._checked.clear()
-            known = self._checked[url] = (time.monotonic() + _CHECKED_FOR_S, target, address)
-        return known[1], known[2]
+    async def _find_way(self, url: str, timeout_s: float) -> _Way:
+        async with asyncio.timeout(timeout_s):
+            target = self._guard.check_url(url)
+            address = (await self._resolve(target))[0]
+        if len(self._ways) >= _CLIENTS_MAX * 4:
+            self._ways.clear()
+        pinned = self._pinned(target, address)
+        way = self._ways[url] = _Way(time.monotonic() + _CHECKED_FOR_S, target.url, address, pinned)
+        return way
 
     async def _post(
-        self,
-        target: Target,
-        address: str,
-        body: bytes,
-        headers: dict[str, str],
-        left: timedelta,
-        outcome: Outcome,
-        started: float,
+        self, way: _Way, body: bytes, headers: dict[str, str], timeout_s: float, outcome: Outcome, started: float
     ) -> None:
-        pinned = self._pinned(target, address)
+        outcome.remote_address = way.address
+        resolved_s = time.perf_counter() - started
+        outcome.timings["resolve"] = round(resolved_s * 1000, 2)
+        left = timedelta(seconds=max(0.001, timeout_s - resolved_s))
+        pinned = way.pinned
         pinned.users += 1
         try:
-            # The canonical URL: another spelling of the host would be looked up anew, unchecked.
-            request = pinned.client.post(target.url).headers(headers).timeout(left).body_bytes(body)
+            request = pinned.client.post(way.url).headers(headers).timeout(left).body_bytes(body)
             async with request.streamed_read_buffer_limit(_KEPT_BYTES).build_streamed() as response:
                 outcome.timings["first_byte"] = round((time.perf_counter() - started) * 1000, 2)
                 outcome.status_code = response.status
-                outcome.response_headers = _kept_headers(response.headers)
-                outcome.retry_after_s = parse_retry_after(outcome.response_headers.get("retry-after"), now_ms())
+                outcome.response_headers = kept_headers = _kept_headers(response.headers)
+                if "retry-after" in kept_headers:
+                    outcome.retry_after_s = parse_retry_after(kept_headers["retry-after"], now_ms())
                 _judge(outcome)
                 reader = response.body_reader
-                kept = bytearray()
-                while len(kept) <= _KEPT_BYTES:
-                    chunk = await reader.read(_KEPT_BYTES + 1 - len(kept))
-                    if not chunk:
-                        break
-                    kept += memoryview(chunk)
+                kept = b""
+                while len(kept) <= _KEPT_BYTES and (chunk := await reader.read(_KEPT_BYTES + 1 - len(kept))):
+                    kept += bytes(chunk)
                 outcome.response_truncated = len(kept) > _KEPT_BYTES
                 # NUL is not text for Postgres.
                 outcome.response_body = kept[:_KEPT_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
@@ -220,13 +222,15 @@ def _causes(error: PyreqwestError) -> list[str]:
 
 
 def _kept_headers(headers: HeaderMap) -> dict[str, str]:
+    try:
+        return {name: value[:_HEADER_CHARS] for name, value in islice(headers.items(), _HEADERS_KEPT)}
+    except ValueError:  # a value that is not ASCII: legal, but pyreqwest reads ASCII only
+        pass
     kept: dict[str, str] = {}
-    for name in headers:
-        if len(kept) >= _HEADERS_KEPT:
-            break
+    for name in islice(headers, _HEADERS_KEPT):
         try:
             value = headers[name]
-        except ValueError:  # legal, but pyreqwest reads ASCII only
+        except ValueError:
             value = "(not ASCII)"
-        kept[name.lower()] = value[:_HEADER_CHARS]
+        kept[name] = value[:_HEADER_CHARS]
     return kept

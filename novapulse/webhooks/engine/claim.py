@@ -105,11 +105,11 @@ def _take(
     connection: Connection, statement: Executable, values: dict[str, Any], *, owner: str, now: int
 ) -> list[Claim]:
     times = {"b_now": now, "b_soon": now + _EARLY_MS, "b_lease": now + LEASE_MS}
-    claims = [Claim(*row) for row in connection.execute(statement, values | times | {"b_owner": owner})]
+    claims = [Claim(*row) for row in connection.execute(statement, values | times | {"b_owner": owner}).all()]
     if not claims:
         return []
-    found = connection.execute(_BODIES, {"b_ids": list({item.event_id for item in claims})})
-    bodies: dict[str, str] = {row.id: row.body for row in found}
+    found = connection.execute(_BODIES, {"b_ids": list({item.event_id for item in claims})}).all()
+    bodies: dict[str, str] = {row[0]: row[1] for row in found}
     for item in claims:
         item.body = bodies[item.event_id].encode()
     claims.sort(key=lambda item: item.id)

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, and_, bindparam, insert, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from novapulse.core.clock import now_ms, rfc3339
-from novapulse.core.database import table_of
+from novapulse.core.database import bulk_insert, table_of
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
 from novapulse.webhooks.engine.claim import DELIVERY, Claim, release_next
@@ -120,7 +120,7 @@ async def write_results(rt: Runtime, owner: str, results: Sequence[Result]) -> N
     def write(connection: Connection) -> list[Result]:
         ours = _update_deliveries(connection, owner, results, now)
         if ours:
-            connection.execute(_INSERT_ATTEMPT, [_attempt_row(result, owner) for result in ours])
+            bulk_insert(connection, _ATTEMPT, [_attempt_row(result, owner) for result in ours])
             _add_to_minutes(connection, rt.database.is_sqlite, ours, now)
             _judge_webhooks(connection, ours, now, rt.settings.disable_after_s * 1000)
             for webhook_id in {r.target.id for r in ours if r.target.ordered and r.next_attempt_at is None}:
@@ -131,7 +131,6 @@ async def write_results(rt: Runtime, owner: str, results: Sequence[Result]) -> N
         result.recorded = True
 
 
-_INSERT_ATTEMPT = insert(_ATTEMPT)
 _COMMON: dict[str, Any] = {
     "attempts": DELIVERY.c.attempts + 1,
     "enqueued_at": 0,
@@ -204,7 +203,7 @@ def _update_deliveries(connection: Connection, owner: str, results: Sequence[Res
     for status_code, group in sorted(delivered.items(), key=lambda item: item[0] or 0):
         claims = [(result.claim.id, result.claim.fence) for result in group]
         values = {"b_claims": claims, "b_owner": owner, "b_code": status_code, "b_finished": now}
-        written = set(connection.execute(_UPDATE_DELIVERED, values).scalars())
+        written = set(connection.execute(_UPDATE_DELIVERED, values).scalars().all())
         ours += [result for result in group if result.claim.id in written]
     for result in ours:
         result.status = DeliveryStatus.DELIVERED.value
