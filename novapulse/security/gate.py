@@ -84,6 +84,9 @@ class Gate:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
+                if _is_page(scope):
+                    # Left to guess, a browser shows a page from its cache after the session has ended.
+                    headers.setdefault("cache-control", "no-cache")
                 if secure:
                     headers["strict-transport-security"] = _HSTS
                     # Browsers ignore it without TLS, and complain on the console.
@@ -101,6 +104,10 @@ class Gate:
         if refusal is not None:
             await refusal(scope, receive, send_with_headers)
             return
+        if _is_page(scope) and not path.endswith("/"):
+            # A page is a folder of the build. Asked for without the slash, it would be answered by a redirect to the
+            # whole address with the scheme of this connection, which behind a proxy with TLS is not the browser's.
+            scope = {**scope, "path": path + "/"}
         if not path.startswith("/api/"):
             scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] not in _STRIPPED]}
         await self._app(scope, receive, send_with_headers)

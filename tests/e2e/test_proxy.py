@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Playwright
 
 from novapulse.launch import frontend
 from tests import browser as chromium
@@ -142,16 +142,15 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 @pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
+def chrome(playwright: Playwright) -> Iterator[Browser]:
     path = chromium.find()
     if path is None:
         pytest.fail("there is no Chromium; `make browser` installs one")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=path, args=[*chromium.ARGUMENTS, f"--host-resolver-rules=MAP {NAME} 127.0.0.1"]
-        )
-        yield launched
-        launched.close()
+    launched = playwright.chromium.launch(
+        executable_path=path, args=[*chromium.ARGUMENTS, f"--host-resolver-rules=MAP {NAME} 127.0.0.1"]
+    )
+    yield launched
+    launched.close()
 
 
 def _lives_at(chrome: Browser, origin: str) -> str:
@@ -189,6 +188,17 @@ def test_another_host_name_behind_tls_on_another_port(house: House, chrome: Brow
 
 def test_localhost_behind_tls_on_another_port(house: House, chrome: Browser) -> None:
     assert _lives_at(chrome, f"https://localhost:{house.tls}").startswith(f"wss://localhost:{house.tls}/_event")
+
+
+def test_a_page_is_answered_where_it_was_asked_for(house: House) -> None:
+    origin = f"https://{NAME}:{house.tls}"
+    with house.instance.client() as client:
+        client.headers["Origin"] = f"https://{NAME}"
+        signed_in = client.post("/api/v1/auth/login", json={"email": EMAIL, "password": PASSWORD})
+        cookie = signed_in.headers["set-cookie"].partition(";")[0]
+        for path in ("/webhooks", "/webhooks/new", "/webhooks?status=paused"):
+            answer = client.get(path, headers={"Cookie": cookie, "Host": origin.removeprefix("https://")})
+            assert answer.status_code == 200, answer.headers.get("location")
 
 
 def test_the_default_tls_port(house: House, chrome: Browser) -> None:
