@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.routing import Mount
 
+from novapulse.core import openapi
 from novapulse.core.http import BodyLimit, RequestId
 from novapulse.core.problems import install
 from novapulse.core.version import VERSION
@@ -12,7 +13,7 @@ from novapulse.jobs.api import router as jobs_router
 from novapulse.operations.api import router as operations_router
 from novapulse.security import pages
 from novapulse.security.api import router as security_router
-from novapulse.security.authenticate import current_actor
+from novapulse.security.authenticate import current_actor, current_session
 from novapulse.settings import Settings
 from novapulse.webhooks.api import router as webhooks_router
 
@@ -33,10 +34,12 @@ def make_api(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         servers=[{"url": "/api/v1"}],
     )
-    install(api)
-    api.state.authenticate = current_actor
-    for router in (webhooks_router, jobs_router, security_router, operations_router):
+    routers = (webhooks_router, jobs_router, security_router, operations_router)
+    for router in routers:
         api.include_router(router)
+    install(api, lambda path: openapi.methods_at(routers, path))
+    openapi.describe(api, routers, by_key=current_actor, by_session=current_session)
+    api.state.authenticate = current_actor
     larger = {"/events/batch": settings.max_batch_bytes}
     api.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, larger=larger)
     api.add_middleware(RequestId)

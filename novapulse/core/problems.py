@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -43,8 +44,8 @@ def problem_response(request: Request, error: ProblemError) -> Response:
     return Response(orjson.dumps(body), error.status, {**error.headers, "Cache-Control": "no-store"}, MEDIA_TYPE)
 
 
-def install(app: FastAPI) -> None:
-    """Have every error of an app answered as a problem."""
+def install(app: FastAPI, methods_at: Callable[[str], list[str]]) -> None:
+    """Have every error of an app answered as a problem. `methods_at` tells which methods a path takes."""
 
     async def expected(request: Request, error: Exception) -> Response:
         assert isinstance(error, ProblemError)
@@ -57,6 +58,9 @@ def install(app: FastAPI) -> None:
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         headers = dict(error.headers or {})
+        if error.status_code == 405:
+            # Starlette names the methods of one route, and an address may have several.
+            headers["Allow"] = ", ".join(methods_at(request.url.path.removeprefix(request.scope["root_path"])))
         title = HTTPStatus(error.status_code).phrase
         detail = error.detail if error.detail != title else _HTTP_DETAILS.get(error.status_code, title + ".")
         return problem_response(request, ProblemError(detail, error.status_code, title, headers))

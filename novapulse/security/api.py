@@ -30,8 +30,15 @@ class _Input(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+_EMAIL, _PASSWORD = "ada@example.com", "a few words do well"  # in examples
+
+
 class LoginIn(_Input):
     """Credentials."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"email": _EMAIL, "password": _PASSWORD}]}
+    )
 
     email: _Short
     password: Annotated[str, StringConstraints(max_length=1024)]
@@ -39,6 +46,11 @@ class LoginIn(_Input):
 
 class SetupIn(LoginIn):
     """The first admin."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"email": _EMAIL, "password": _PASSWORD, "token": "from the printed link"}]},
+    )
 
     token: _Short
 
@@ -63,6 +75,11 @@ class CreatedApiKey(api_keys.ApiKeyView):
 
 class UserIn(LoginIn):
     """A new user."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"email": _EMAIL, "password": _PASSWORD, "role": "operator"}]},
+    )
 
     role: Literal["admin", "operator", "viewer"] = "viewer"
 

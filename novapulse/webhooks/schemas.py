@@ -227,11 +227,18 @@ class PreviousSecret(BaseModel):
 class RotateIn(_Input):
     """How long the old secret goes on signing beside the new one."""
 
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"overlap_s": 3600}]})
+
     overlap_s: Annotated[int, Field(ge=0, le=30 * 24 * 3600)] = 86_400
 
 
 class TestIn(_Input):
     """What to send as a test."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"event_type": "invoice.paid", "data": {"invoice": "in_42"}}]},
+    )
 
     __test__ = False  # not a test class, whatever its name says to pytest
 
