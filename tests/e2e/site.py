@@ -13,6 +13,7 @@ import httpx
 from tests.instance import Instance
 
 EMAIL, PASSWORD = "ada@example.com", "an uncommonly long phrase 42"
+ELSEWHERE = "https://1.1.1.1/"  # an address that may be sent to; no test sends anything there
 WAIT_S = 20.0  # how long something may take before a test gives up; what is measured is never this
 
 

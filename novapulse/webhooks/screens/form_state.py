@@ -163,6 +163,10 @@ class FormState(rx.State):
             "event_types": _listed(typed["event_types"]),
             "ordered": self.ordered,
         }
+        if not typed["url"]:
+            problems.append(("url", "enter the URL that events are sent to"))
+        if not data["event_types"]:
+            problems.append(("event_types", "enter at least one event type, or * for all"))
         for name, text in (("rate_limit", typed["rate_limit"]), ("timeout_s", typed["timeout_s"] or "15")):
             try:
                 data[name] = float(text) if text else None
