@@ -18,7 +18,10 @@ from novapulse.overview.state import OverviewState
 from novapulse.security import sessions
 from novapulse.security.gate import Gate
 from novapulse.security.handlers import DefaultDeny
+from novapulse.security.screens.keys_page import keys_page
+from novapulse.security.screens.keys_state import KeysState
 from novapulse.ui.connection import connection_notice
+from novapulse.ui.shell import EARLY_SCRIPT
 from novapulse.ui.tokens import STYLESHEETS, theme
 from novapulse.webhooks.screens.detail_page import webhook_page
 from novapulse.webhooks.screens.detail_state import DetailState
@@ -54,7 +57,7 @@ app = rx.App(
     stylesheets=STYLESHEETS,
     api_transformer=[make_api(_settings), Gate],
     html_lang="en",
-    head_components=[rx.el.link(rel="icon", href="/logo.svg")],
+    head_components=[rx.el.link(rel="icon", href="/logo.svg"), rx.el.script(EARLY_SCRIPT)],
 )
 # In place of Reflex's own notices, which show internal addresses.
 app.app_wraps[5, "Overlay"] = lambda stateful: rx.fragment(_connection_notice()) if stateful else None
@@ -68,3 +71,4 @@ app.add_page(webhook_page, route="/webhooks/[webhook_id]", title="Webhook · Nov
 app.add_page(
     edit_page, route="/webhooks/[webhook_id]/edit", title="Edit webhook · NovaPulse", on_load=FormState.start_edit
 )
+app.add_page(keys_page, route="/settings/api-keys", title="API keys · NovaPulse", on_load=KeysState.load)

@@ -14,6 +14,7 @@ from reflex.state import StateUpdate
 
 from novapulse.core.runtime import Runtime
 from novapulse.live import sampler
+from novapulse.live.room import Room
 from novapulse.live.state import LiveState, snapshot_vars
 from novapulse.security.handlers import NAMESPACE, ROOM
 from novapulse.webhooks import feed
@@ -38,6 +39,7 @@ class Broadcaster:
 
     async def run(self) -> None:
         """As long as the web process lives."""
+        self._rt.part(Room).server = self._app.sio
         await asyncio.gather(self._listen(), self._tell())
 
     async def _listen(self) -> None:
@@ -64,7 +66,8 @@ class Broadcaster:
             if "webhook_id" in item:
                 self._changes[item["webhook_id"]] = self._number
         if message["kind"] == "delivery":
-            self._feed = [*reversed(message["items"]), *self._feed][:30]
+            shown = [item | {"duration_ms": round(item["duration_ms"])} for item in reversed(message["items"])]
+            self._feed = [*shown, *self._feed][:30]
         if len(self._changes) > _CHANGES_MAX:
             self._changes = dict(sorted(self._changes.items(), key=lambda pair: pair[1])[-_CHANGES_MAX:])
         self._changes["*"] = self._number

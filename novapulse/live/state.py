@@ -6,9 +6,12 @@ from typing import Any
 
 import orjson
 import reflex as rx
+from reflex_base.constants import RouteVar
+from reflex_base.event.context import EventContext
 
 from novapulse.core.actor import Permission
 from novapulse.core.runtime import current
+from novapulse.live.room import Room
 from novapulse.live.sampler import LAST
 from novapulse.security.handlers import handler
 
@@ -33,6 +36,12 @@ class LiveState(rx.State):
         if found:
             for name, value in snapshot_vars(orjson.loads(found)).items():
                 setattr(self, name, value)
+
+    @handler(Permission.WEBHOOKS_READ)
+    @rx.event
+    async def pause(self, on: bool) -> None:
+        """Stop live changes for this connection, or have them again."""
+        await current().part(Room).pause(EventContext.get().router_data.get(RouteVar.SESSION_ID, ""), bool(on))
 
 
 def snapshot_vars(snapshot: dict[str, Any]) -> dict[str, Any]:

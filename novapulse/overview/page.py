@@ -11,16 +11,17 @@ import reflex as rx
 from novapulse.live.state import LiveState
 from novapulse.overview.state import OverviewState
 from novapulse.ui.components import section, skeleton_rows, sparkline, stat_card, status_badge
-from novapulse.ui.parts import time_ago, watch
-from novapulse.ui.shell import shell
+from novapulse.ui.parts import page_link, time_ago, watch
+from novapulse.ui.shell import page_head, shell
 
 
 def overview_page() -> rx.Component:
     """The overview."""
     return shell(
         watch(value=LiveState.changes["*"], on_change=OverviewState.load),
+        page_head("Overview", "The last 24 hours, and what is happening now."),
         rx.cond(
-            OverviewState.loaded & ~(OverviewState.has_webhook & OverviewState.has_delivery),
+            OverviewState.loaded & ~(OverviewState.has_webhook & OverviewState.has_delivery & OverviewState.has_key),
             _checklist(),
             rx.fragment(),
         ),
@@ -34,10 +35,12 @@ def _live() -> rx.Component:
     seen = LiveState.overview
     return rx.vstack(
         rx.el.div(
-            stat_card("Delivered", seen["delivered"].to_string(), "last 24 hours", testid="stat-delivered"),
-            stat_card("Failed", seen["failed"].to_string(), "last 24 hours, no attempt left", testid="stat-failed"),
-            stat_card("Success rate", seen["rate"].to(str), "of attempts, last 24 hours", testid="stat-rate"),
-            stat_card("p95", seen["p95"].to(str), "duration of an attempt, last 24 hours", testid="stat-p95"),
+            stat_card(
+                "Delivered", seen["delivered"].to_string(), "to receivers that answered 2xx", testid="stat-delivered"
+            ),
+            stat_card("Failed", seen["failed"].to_string(), "no attempt left", testid="stat-failed"),
+            stat_card("Success rate", seen["rate"].to(str), "of all attempts", testid="stat-rate"),
+            stat_card("p95", seen["p95"].to(str), "19 of 20 attempts are faster", testid="stat-p95"),
             stat_card("Open", seen["open"].to_string(), "waiting, sending or retrying now", testid="stat-open"),
             rx.box(
                 rx.text("Deliveries per second", size="1", color="var(--gray-11)", weight="medium"),
@@ -48,11 +51,12 @@ def _live() -> rx.Component:
             class_name="np-stats",
         ),
         rx.el.div(
-            section("Failing webhooks", _failing(seen["failing_webhooks"].to(list[dict[str, Any]]))),
-            section("Latest failures", _failures(seen["latest_failures"].to(list[dict[str, Any]]))),
-            section("Happening now", _feed()),
-            section("Queues", _queues()),
-            section("Workers", _workers()),
+            _column(
+                section("Failing webhooks", _failing(seen["failing_webhooks"].to(list[dict[str, Any]]))),
+                section("Latest failures", _failures(seen["latest_failures"].to(list[dict[str, Any]]))),
+                section("Workers", _workers()),
+            ),
+            _column(section("Happening now", _feed()), section("Queues", _queues())),
             class_name="np-two",
         ),
         spacing="4",
@@ -61,13 +65,18 @@ def _live() -> rx.Component:
     )
 
 
+def _column(*cards: rx.Component) -> rx.Component:
+    return rx.vstack(*cards, spacing="4", align="stretch", min_width="0")
+
+
 def _checklist() -> rx.Component:
     return rx.box(
-        rx.heading("Get started", size="4", as_="h2", mb="8px"),
+        rx.heading("Get started", size="4", as_="h2", margin_bottom="8px"),
         _step(OverviewState.has_webhook, "Add a webhook", "Tell NovaPulse where to send events.", "/webhooks/new"),
         _step(OverviewState.has_delivery, "Send a test", "Open the webhook and press “Send test”.", "/webhooks"),
+        _step(OverviewState.has_key, "Make an API key", "Your program sends events with it.", "/settings/api-keys"),
         class_name="np-card",
-        mb="16px",
+        margin_bottom="16px",
         custom_attrs={"data-testid": "checklist"},
     )
 
@@ -76,12 +85,12 @@ def _step(done: Any, title: str, text: str, href: str) -> rx.Component:
     return rx.hstack(
         rx.cond(done, rx.icon("circle-check", color="var(--green-11)", size=18), rx.icon("circle", size=18)),
         rx.vstack(
-            rx.el.a(title, href=href, class_name="np-link"),
+            page_link(title, to=href, class_name="np-link"),
             rx.text(text, size="1", color="var(--gray-11)"),
             spacing="0",
         ),
         align="center",
-        py="6px",
+        padding_y="6px",
     )
 
 
@@ -97,10 +106,10 @@ def _failing(webhooks: Any) -> rx.Component:
             rx.foreach(
                 webhooks,
                 lambda w: rx.hstack(
-                    status_badge(w["health"]),
-                    rx.el.a(
+                    rx.box(status_badge(w["health"]), width="92px", flex="none"),
+                    page_link(
                         rx.cond(w["name"] != "", w["name"], w["url"]).to(str),
-                        href="/webhooks/" + w["id"].to(str),
+                        to="/webhooks/" + w["id"].to(str),
                         class_name="np-link np-cut",
                     ),
                     align="center",
@@ -122,10 +131,10 @@ def _failures(failures: Any) -> rx.Component:
 
 def _failure(d: Any) -> rx.Component:
     return rx.hstack(
-        status_badge(d["status"]),
-        rx.el.a(
+        rx.box(status_badge(d["status"]), width="92px", flex="none"),
+        page_link(
             d["event_type"].to(str),
-            href="/webhooks/" + d["webhook_id"].to(str) + "?delivery=" + d["id"].to(str),
+            to="/webhooks/" + d["webhook_id"].to(str) + "?delivery=" + d["id"].to(str),
             class_name="np-link np-cut",
         ),
         rx.spacer(),
@@ -145,10 +154,10 @@ def _feed() -> rx.Component:
             rx.foreach(
                 LiveState.feed[:10],
                 lambda d: rx.hstack(
-                    status_badge(d["status"]),
-                    rx.el.a(
+                    rx.box(status_badge(d["status"]), width="92px", flex="none"),
+                    page_link(
                         d["event_type"].to(str),
-                        href="/webhooks/" + d["webhook_id"].to(str) + "?delivery=" + d["delivery_id"].to(str),
+                        to="/webhooks/" + d["webhook_id"].to(str) + "?delivery=" + d["delivery_id"].to(str),
                         class_name="np-link np-cut",
                     ),
                     rx.spacer(),

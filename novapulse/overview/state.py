@@ -6,6 +6,7 @@ import reflex as rx
 
 from novapulse.core.actor import Permission
 from novapulse.core.runtime import current
+from novapulse.security.api_keys import list_api_keys
 from novapulse.security.handlers import handler, handler_actor
 from novapulse.webhooks.stats import overview
 
@@ -16,10 +17,15 @@ class OverviewState(rx.State):
     loaded: bool = False
     has_webhook: bool = True
     has_delivery: bool = True
+    has_key: bool = True
 
     @handler(Permission.WEBHOOKS_READ)
     @rx.event
     async def load(self) -> None:
         """What has been done already."""
-        seen = await overview(current(), await handler_actor(self))
-        self.has_webhook, self.has_delivery, self.loaded = seen.has_webhook, seen.has_delivery, True
+        rt, actor = current(), await handler_actor(self)
+        seen = await overview(rt, actor)
+        self.has_webhook, self.has_delivery = seen.has_webhook, seen.has_delivery
+        # Only who may make keys is reminded of it.
+        self.has_key = not actor.may(Permission.KEYS_WRITE) or bool((await list_api_keys(rt, actor, limit=1)).data)
+        self.loaded = True

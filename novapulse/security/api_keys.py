@@ -8,7 +8,7 @@ import secrets
 import time
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import select, update
 
 from novapulse.core.actor import ROLE_PERMISSIONS, Actor, Permission, Role
@@ -18,7 +18,7 @@ from novapulse.core.errors import ForbiddenError, InvalidError, NotFoundError
 from novapulse.core.ids import new_id
 from novapulse.core.pagination import Page, decode_cursor, page_of
 from novapulse.core.runtime import Runtime
-from novapulse.security.models import ApiKey
+from novapulse.security.models import ApiKey, User
 
 PREFIX = "np_live_"
 _SHOWN = len(PREFIX) + 6
@@ -27,6 +27,7 @@ _KNOWN_MAX = 10_000
 _USED_EVERY_MS = 60_000  # how often `last_used_at` is written
 _TENANT = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
 _KEY = table_of(ApiKey)
+_USER = table_of(User)
 
 
 class ApiKeyView(BaseModel):
@@ -37,6 +38,7 @@ class ApiKeyView(BaseModel):
     prefix: str
     scopes: list[str]
     tenant: str | None
+    created_by: str = Field(description="The e-mail or the key's name of who made it; its id once they are gone.")
     created_at: str
     last_used_at: str | None
 
@@ -99,7 +101,7 @@ async def create_api_key(
     )
     async with rt.database.write() as session:
         session.add(row)
-    return _view(row), key
+    return _view(row, actor.name), key
 
 
 async def list_api_keys(rt: Runtime, actor: Actor, *, limit: int = 50, cursor: str | None = None) -> Page[ApiKeyView]:
@@ -113,7 +115,11 @@ async def list_api_keys(rt: Runtime, actor: Actor, *, limit: int = 50, cursor: s
         conditions.append(k.id < decode_cursor(cursor, "key_"))
     async with rt.database.read() as session:
         rows = (await session.execute(select(_KEY).where(*conditions).order_by(k.id.desc()).limit(limit + 1))).all()
-    return page_of(rows, limit, _view, lambda row: row.id)
+        makers = {row.created_by for row in rows}
+        users = await session.execute(select(_USER.c.id, _USER.c.email).where(_USER.c.id.in_(makers)))
+        keys = await session.execute(select(k.id, k.name).where(k.id.in_(makers)))
+        names = {row[0]: row[1] for row in (*users, *keys)}
+    return page_of(rows, limit, lambda row: _view(row, names.get(row.created_by, row.created_by)), lambda row: row.id)
 
 
 async def revoke_api_key(rt: Runtime, actor: Actor, key_id: str) -> None:
@@ -172,13 +178,14 @@ class _Known:
         return actor
 
 
-def _view(row: Any) -> ApiKeyView:
+def _view(row: Any, created_by: str) -> ApiKeyView:
     return ApiKeyView(
         id=row.id,
         name=row.name,
         prefix=row.prefix,
         scopes=row.scopes,
         tenant=row.tenant,
+        created_by=created_by,
         created_at=rfc3339(row.created_at),
         last_used_at=None if row.last_used_at is None else rfc3339(row.last_used_at),
     )

@@ -26,6 +26,7 @@ from novapulse.security.gate import SESSION_HEADER
 from novapulse.security.users import actor_of
 
 ROOM = "live"
+PAUSED = "paused"  # in place of the room above, for who has stopped live changes
 NAMESPACE = "/_event"
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -114,7 +115,7 @@ class DefaultDeny(Middleware):
 
     async def _join(self, app: rx.App) -> None:
         sid = EventContext.get().router_data.get(RouteVar.SESSION_ID)
-        if app.sio is not None and sid and ROOM not in app.sio.rooms(sid, NAMESPACE):
+        if app.sio is not None and sid and not {ROOM, PAUSED} & set(app.sio.rooms(sid, NAMESPACE)):
             await app.sio.enter_room(sid, ROOM, NAMESPACE)
 
 

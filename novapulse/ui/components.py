@@ -8,6 +8,7 @@ from typing import Any
 
 import reflex as rx
 
+from novapulse.ui.parts import page_link
 from novapulse.ui.tokens import TONES
 
 _COLORS = {status: color for status, (color, _) in TONES.items()}
@@ -36,11 +37,20 @@ def stat_card(label: str, value: Any, note: Any = "", *, testid: str = "") -> rx
     )
 
 
+def link_button(*children: Any, to: Any, testid: str, **props: Any) -> rx.Component:
+    """A link that looks like a button."""
+    return rx.button(page_link(*children, to=to, custom_attrs={"data-testid": testid}), as_child=True, **props)
+
+
 def section(title: str, *children: rx.Component, action: rx.Component | None = None) -> rx.Component:
     """A titled card."""
     return rx.box(
         rx.hstack(
-            rx.heading(title, size="3", as_="h2"), rx.spacer(), *([action] if action else []), align="center", mb="12px"
+            rx.heading(title, size="3", as_="h2"),
+            rx.spacer(),
+            *([action] if action else []),
+            align="center",
+            margin_bottom="12px",
         ),
         *children,
         class_name="np-card",
@@ -122,11 +132,11 @@ def confirm_by_name(
         rx.alert_dialog.content(
             rx.alert_dialog.title(title),
             rx.alert_dialog.description(text, size="2"),
-            rx.text("Type ", rx.code(name), " to confirm.", size="2", mt="12px"),
+            rx.text("Type ", rx.code(name), " to confirm.", size="2", margin_top="12px"),
             rx.input(
                 value=typed,
                 on_change=on_type,
-                mt="8px",
+                margin_top="8px",
                 custom_attrs={"aria-label": "Name to confirm", "data-testid": "confirm-name"},
             ),
             rx.hstack(
@@ -141,7 +151,30 @@ def confirm_by_name(
                     )
                 ),
                 justify="end",
-                mt="16px",
+                margin_top="16px",
+                spacing="3",
+            ),
+            max_width="440px",
+        ),
+    )
+
+
+def confirm(
+    trigger: rx.Component, *, title: str, text: Any, keep: str, act: str, on_confirm: Any, testid: str
+) -> rx.Component:
+    """An act that cannot be undone, asked about first."""
+    return rx.alert_dialog.root(
+        rx.alert_dialog.trigger(trigger),
+        rx.alert_dialog.content(
+            rx.alert_dialog.title(title, size="4"),
+            rx.alert_dialog.description(text, size="2"),
+            rx.hstack(
+                rx.alert_dialog.cancel(rx.button(keep, variant="soft", color_scheme="gray")),
+                rx.alert_dialog.action(
+                    rx.button(act, color_scheme="red", on_click=on_confirm, custom_attrs={"data-testid": testid})
+                ),
+                justify="end",
+                margin_top="16px",
                 spacing="3",
             ),
             max_width="440px",

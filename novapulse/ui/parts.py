@@ -1,61 +1,105 @@
-"""The parts of `parts.jsx` as Reflex components."""
+"""The parts written in JSX as Reflex components: what they do needs the browser, and no state on the server."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import reflex as rx
-from reflex.event import no_args_event_spec
+from reflex.event import no_args_event_spec, passthrough_event_spec
+from reflex_components_core.react_router.dom import ReactRouterLink
 
-_LIBRARY = "$/public" + rx.asset("parts.jsx", shared=True)
+_PARTS, _SECRET, _TOPBAR, _PALETTE = (
+    "$/public" + rx.asset(f"{name}.jsx", shared=True) for name in ("parts", "secret", "topbar", "palette")
+)
 
 
-class _Part(rx.Component):
-    library = _LIBRARY
-
-
-class Watch(_Part):
+class Watch(rx.Component):
     """Fires `on_change` when `value` changes, at most once a second."""
 
+    library = _PARTS
     tag = "Watch"
     value: rx.Var[Any]
     on_change: rx.EventHandler[no_args_event_spec]
 
 
-class TimeAgo(_Part):
+class TimeAgo(rx.Component):
     """A relative time that keeps itself up to date."""
 
+    library = _PARTS
     tag = "TimeAgo"
     at: rx.Var[str]
 
 
-class CopyButton(_Part):
+class CopyButton(rx.Component):
     """Copies a text."""
 
+    library = _PARTS
     tag = "CopyButton"
     text: rx.Var[str]
     label: rx.Var[str]
 
 
-class SecretBox(_Part):
+class SecretBox(rx.Component):
     """A webhook's signing secret, fetched by the browser itself."""
 
+    library = _SECRET
     tag = "SecretBox"
     webhook_id: rx.Var[str]
     open: rx.Var[bool]
     can_rotate: rx.Var[bool]
 
 
-class SignOut(_Part):
-    """Ends the session."""
+class LiveIndicator(rx.Component):
+    """Whether what is shown is live, and since when not."""
 
-    tag = "SignOut"
+    library = _TOPBAR
+    tag = "LiveIndicator"
+    at: rx.Var[str]
+    lost: rx.Var[bool]
+    on_pause: rx.EventHandler[passthrough_event_spec(bool)]
 
 
-class Palette(_Part):
+class ThemeMenu(rx.Component):
+    """Light, dark, or like the system."""
+
+    library = _TOPBAR
+    tag = "ThemeMenu"
+
+
+class UserMenu(rx.Component):
+    """Who is signed in, and the way out."""
+
+    library = _TOPBAR
+    tag = "UserMenu"
+
+
+class SidebarToggle(rx.Component):
+    """Narrows and widens the sidebar."""
+
+    library = _TOPBAR
+    tag = "SidebarToggle"
+
+
+class SearchButton(rx.Component):
+    """Opens the palette."""
+
+    library = _PALETTE
+    tag = "SearchButton"
+
+
+class Palette(rx.Component):
     """The command palette."""
 
+    library = _PALETTE
     tag = "Palette"
+    pages: rx.Var[list[dict[str, str]]]
+
+
+class Shortcuts(rx.Component):
+    """The keys that work everywhere, and the list of them."""
+
+    library = _PALETTE
+    tag = "Shortcuts"
     pages: rx.Var[list[dict[str, str]]]
 
 
@@ -63,5 +107,15 @@ watch = Watch.create
 time_ago = TimeAgo.create
 copy_button = CopyButton.create
 secret_box = SecretBox.create
-sign_out = SignOut.create
+live_indicator = LiveIndicator.create
+theme_menu = ThemeMenu.create
+user_menu = UserMenu.create
+sidebar_toggle = SidebarToggle.create
+search_button = SearchButton.create
 palette = Palette.create
+shortcuts = Shortcuts.create
+
+
+def page_link(*children: Any, to: Any, **props: Any) -> rx.Component:
+    """A link to another page of the app, which opens without loading the app anew."""
+    return ReactRouterLink.create(*children, to=to, **props)

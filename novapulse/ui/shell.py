@@ -5,105 +5,152 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import reflex as rx
 
 from novapulse.live.state import LiveState
-from novapulse.ui.connection import live_indicator
-from novapulse.ui.parts import palette, sign_out
+from novapulse.ui import connection
+from novapulse.ui.parts import (
+    live_indicator,
+    page_link,
+    palette,
+    search_button,
+    shortcuts,
+    sidebar_toggle,
+    theme_menu,
+    user_menu,
+)
+
+
+class Page(NamedTuple):
+    """An entry of the navigation."""
+
+    label: str
+    href: str
+    icon: str
+    key: str  # after `g`
+
 
 PAGES = (
-    ("Overview", "/", "layout-dashboard"),
-    ("Webhooks", "/webhooks", "webhook"),
+    Page("Overview", "/", "layout-dashboard", "o"),
+    Page("Webhooks", "/webhooks", "webhook", "w"),
 )
+SETTINGS = (Page("API keys", "/settings/api-keys", "key-round", "k"),)
+# Before anything is drawn, or a narrow sidebar would first be wide.
+EARLY_SCRIPT = 'document.documentElement.dataset.sidebar = localStorage.getItem("np:sidebar") ?? "open"'
 
 
 def shell(
     *children: rx.Component,
     active: str,
     crumbs: Sequence[tuple[str | rx.Var[str], str | None]],
-    actions: Sequence[rx.Component] = (),
 ) -> rx.Component:
-    """A page: `active` names its entry of the sidebar, `crumbs` the way to it, `actions` stand at the top right."""
+    """A page: `active` names its entry of the sidebar, `crumbs` the way to it."""
+    pages = [{"label": page.label, "href": page.href, "key": page.key} for page in (*PAGES, *SETTINGS)]
     return rx.el.div(
         rx.el.a("Skip to content", href="#content", class_name="np-skip"),
-        palette(pages=[{"label": label, "href": href} for label, href, _ in PAGES]),
+        palette(pages=pages),
+        shortcuts(pages=pages),
         rx.el.aside(_brand(), _navigation(active), rx.spacer(), _foot(), class_name="np-sidebar"),
         rx.el.div(
             rx.el.header(
-                _phone_menu(active), _crumbs(crumbs), rx.spacer(), live_indicator(), *actions, class_name="np-top"
+                _phone_menu(active),
+                sidebar_toggle(),
+                _crumbs(crumbs),
+                rx.spacer(),
+                live_indicator(at=LiveState.at, lost=connection.lost, on_pause=LiveState.pause),
+                search_button(),
+                theme_menu(),
+                user_menu(),
+                class_name="np-top",
             ),
             rx.el.main(*children, id="content", class_name="np-main"),
+            min_width="0",
         ),
         class_name="np-layout",
         on_mount=LiveState.load,
     )
 
 
+def page_head(title: str, text: str, *actions: rx.Component) -> rx.Component:
+    """What a page is, and what can be made there."""
+    return rx.el.div(
+        rx.el.div(
+            rx.heading(title, size="6", as_="h1", letter_spacing="-0.02em"),
+            rx.text(text, size="2", color="var(--gray-11)"),
+        ),
+        rx.hstack(*actions, align="center"),
+        class_name="np-head",
+    )
+
+
 def _brand() -> rx.Component:
-    return rx.el.a(
-        rx.image(src="/logo.svg", alt="", width="24px", height="24px"), "NovaPulse", href="/", class_name="np-brand"
+    return page_link(
+        rx.image(src="/logo.svg", alt="", width="24px", height="24px"),
+        rx.el.span("NovaPulse", class_name="np-label"),
+        to="/",
+        class_name="np-brand",
+        aria_label="NovaPulse",
     )
 
 
 def _navigation(active: str) -> rx.Component:
     return rx.el.nav(
-        *(
-            rx.el.a(
-                rx.icon(icon, size=16),
-                label,
-                href=href,
-                class_name="np-nav",
-                custom_attrs={"data-active": str(label == active).lower(), "data-testid": f"nav-{label.lower()}"}
-                | ({"aria-current": "page"} if label == active else {}),
-            )
-            for label, href, icon in PAGES
-        ),
+        *(_entry(page, active) for page in PAGES),
+        rx.el.p("Settings", class_name="np-group"),
+        *(_entry(page, active) for page in SETTINGS),
         aria_label="Main",
     )
 
 
+def _entry(page: Page, active: str) -> rx.Component:
+    here = page.label == active
+    return page_link(
+        rx.icon(page.icon, size=16),
+        rx.el.span(page.label, class_name="np-label"),
+        to=page.href,
+        class_name="np-nav",
+        title=page.label,
+        custom_attrs={
+            "data-active": str(here).lower(),
+            "data-testid": f"nav-{page.label.lower().replace(' ', '-')}",
+        }
+        | ({"aria-current": "page"} if here else {}),
+    )
+
+
 def _foot() -> rx.Component:
-    return rx.vstack(
-        rx.el.a(rx.icon("book-open", size=16), "API", href="/api/v1/docs", class_name="np-nav"),
-        rx.hstack(
-            rx.icon("sun-moon", size=16, color="var(--gray-11)"),
-            rx.color_mode.switch(custom_attrs={"data-testid": "theme-switch", "aria-label": "Dark theme"}, size="1"),
-            align="center",
-            padding="6px 9px",
-        ),
-        sign_out(),
-        spacing="0",
-        width="100%",
-        align="stretch",
+    return rx.el.a(
+        rx.icon("book-open", size=16),
+        rx.el.span("API reference", class_name="np-label"),
+        href="/api/v1/docs",
+        class_name="np-nav",
+        title="API reference",
     )
 
 
 def _phone_menu(active: str) -> rx.Component:
     return rx.drawer.root(
         rx.drawer.trigger(
-            rx.icon_button(
+            rx.el.button(
                 rx.icon("menu", size=18),
-                variant="ghost",
-                class_name="np-phone-only",
-                custom_attrs={"aria-label": "Menu", "data-testid": "phone-menu"},
+                type="button",
+                class_name="np-icon np-phone-only",
+                aria_label="Menu",
+                custom_attrs={"data-testid": "phone-menu"},
             )
         ),
-        rx.drawer.overlay(z_index="30"),
+        rx.drawer.overlay(class_name="np-veil"),
         rx.drawer.portal(
             rx.drawer.content(
                 rx.drawer.title("Menu", class_name="np-hidden"),
+                rx.drawer.description("The pages of NovaPulse.", class_name="np-hidden"),
                 _brand(),
                 _navigation(active),
                 rx.spacer(),
                 _foot(),
-                height="100%",
-                width="260px",
-                padding="12px 10px",
-                background="var(--color-panel-solid)",
-                display="flex",
-                flex_direction="column",
-                z_index="31",
+                class_name="np-phone-menu",
             )
         ),
         direction="left",
@@ -112,13 +159,13 @@ def _phone_menu(active: str) -> rx.Component:
 
 def _crumbs(crumbs: Sequence[tuple[str | rx.Var[str], str | None]]) -> rx.Component:
     parts: list[rx.Component] = []
-    for place, (label, href) in enumerate(crumbs):
-        if place:
-            parts.append(rx.text("/", color="var(--gray-8)", size="2", aria_hidden="true"))
-        last = place == len(crumbs) - 1
+    for label, href in crumbs:
+        last = href is None
         parts.append(
-            rx.el.a(label, href=href, class_name="np-crumb")
-            if href and not last
-            else rx.text(label, size="2", weight="medium", class_name="np-cut", as_="span")
+            rx.el.li(
+                rx.el.span(label, aria_current="page", class_name="np-cut")
+                if last
+                else page_link(label, to=href, class_name="np-crumb")
+            )
         )
-    return rx.hstack(*parts, align="center", spacing="2", min_width="0", overflow="hidden", white_space="nowrap")
+    return rx.el.nav(rx.el.ol(*parts, class_name="np-crumbs"), aria_label="Breadcrumb", class_name="np-crumbs-nav")

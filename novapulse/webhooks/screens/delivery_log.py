@@ -144,7 +144,7 @@ def delivery_drawer() -> rx.Component:
                         min_width="0",
                     )
                 ),
-                rx.cond(d["why"] != "", rx.text(d["why"].to(str), size="2", color="var(--gray-11)", my="8px")),
+                rx.cond(d["why"] != "", rx.text(d["why"].to(str), size="2", color="var(--gray-11)", margin_y="8px")),
                 rx.hstack(
                     rx.cond(
                         d["may_retry"].to(bool),
@@ -168,15 +168,15 @@ def delivery_drawer() -> rx.Component:
                         ),
                     ),
                     copy_button(text=d["curl"].to(str), label="Copy as curl"),
-                    my="12px",
+                    margin_y="12px",
                     align="center",
                     wrap="wrap",
                 ),
-                rx.heading("Event", size="2", as_="h3", mb="6px"),
+                rx.heading("Event", size="2", as_="h3", margin_bottom="6px"),
                 rx.el.pre(
                     d["body"].to(str), class_name="np-pre", tab_index=0, custom_attrs={"data-testid": "drawer-body"}
                 ),
-                rx.heading("Attempts", size="2", as_="h3", mt="18px", mb="6px"),
+                rx.heading("Attempts", size="2", as_="h3", margin_top="18px", margin_bottom="6px"),
                 rx.cond(
                     DetailState.attempts.length() == 0,
                     rx.text("None yet.", size="2", color="var(--gray-11)"),
@@ -211,16 +211,16 @@ def _attempt(a: Any) -> rx.Component:
             align="center",
             wrap="wrap",
         ),
-        rx.cond(a["detail"] != "", rx.text(a["detail"].to(str), size="2", color="var(--red-11)", mt="4px")),
-        rx.text(a["timings"].to(str), size="1", color="var(--gray-11)", mt="4px"),
+        rx.cond(a["detail"] != "", rx.text(a["detail"].to(str), size="2", color="var(--red-11)", margin_top="4px")),
+        rx.text(a["timings"].to(str), size="1", color="var(--gray-11)", margin_top="4px"),
         rx.el.div(
             rx.box(
-                rx.text("Request", size="1", weight="medium", mb="4px"),
+                rx.text("Request", size="1", weight="medium", margin_bottom="4px"),
                 rx.el.pre(a["request"].to(str), class_name="np-pre", tab_index=0),
                 min_width="0",
             ),
             rx.box(
-                rx.text("Response", size="1", weight="medium", mb="4px"),
+                rx.text("Response", size="1", weight="medium", margin_bottom="4px"),
                 rx.el.pre(a["response"].to(str), "\n\n", a["body"].to(str), class_name="np-pre", tab_index=0),
                 rx.cond(
                     a["truncated"].to(bool), rx.text("The first 16 KiB are kept.", size="1", color="var(--gray-11)")

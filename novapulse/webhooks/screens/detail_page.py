@@ -9,7 +9,15 @@ from typing import Any
 import reflex as rx
 
 from novapulse.live.state import LiveState
-from novapulse.ui.components import confirm_by_name, error_state, section, skeleton_rows, stat_card, status_badge
+from novapulse.ui.components import (
+    confirm_by_name,
+    error_state,
+    link_button,
+    section,
+    skeleton_rows,
+    stat_card,
+    status_badge,
+)
 from novapulse.ui.parts import copy_button, secret_box, watch
 from novapulse.ui.shell import shell
 from novapulse.webhooks.screens.delivery_log import delivery_drawer, delivery_log
@@ -49,12 +57,12 @@ def _content(w: Any) -> rx.Component:
                 rx.tabs.trigger("Settings", value="settings"),
                 rx.tabs.trigger("Secret", value="secret", custom_attrs={"data-testid": "tab-secret"}),
             ),
-            rx.tabs.content(delivery_log(), value="deliveries", pt="16px"),
-            rx.tabs.content(_settings(w), value="settings", pt="16px"),
+            rx.tabs.content(delivery_log(), value="deliveries", padding_top="16px"),
+            rx.tabs.content(_settings(w), value="settings", padding_top="16px"),
             rx.tabs.content(
                 section("Signing secret", secret_box(webhook_id=w["id"].to(str), open=False, can_rotate=True)),
                 value="secret",
-                pt="16px",
+                padding_top="16px",
             ),
             value=DetailState.tab,
             on_change=lambda tab: DetailState.go("tab", tab),
@@ -105,8 +113,12 @@ def _head(w: Any) -> rx.Component:
                     custom_attrs={"data-testid": "webhook-enable"},
                 ),
             ),
-            rx.link(
-                rx.button("Edit", variant="soft", color_scheme="gray"), href="/webhooks/" + w["id"].to(str) + "/edit"
+            link_button(
+                "Edit",
+                to="/webhooks/" + w["id"].to(str) + "/edit",
+                testid="webhook-edit",
+                variant="soft",
+                color_scheme="gray",
             ),
             confirm_by_name(
                 rx.icon_button(
@@ -198,5 +210,7 @@ def _settings(w: Any) -> rx.Component:
             ),
             size="2",
         ),
-        action=rx.link(rx.button("Edit", size="1", variant="soft"), href="/webhooks/" + w["id"].to(str) + "/edit"),
+        action=link_button(
+            "Edit", to="/webhooks/" + w["id"].to(str) + "/edit", testid="settings-edit", size="1", variant="soft"
+        ),
     )

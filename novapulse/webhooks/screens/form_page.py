@@ -8,7 +8,7 @@ from typing import Any
 
 import reflex as rx
 
-from novapulse.ui.components import field
+from novapulse.ui.components import field, link_button
 from novapulse.ui.parts import copy_button, secret_box
 from novapulse.ui.shell import shell
 from novapulse.webhooks.screens.form_state import FormState
@@ -99,7 +99,7 @@ def _form(submit: str, back: Any) -> rx.Component:
             ),
             rx.hstack(
                 rx.button(submit, type="submit", size="3", custom_attrs={"data-testid": "webhook-save"}),
-                rx.link(rx.button("Cancel", variant="soft", color_scheme="gray", size="3", type="button"), href=back),
+                link_button("Cancel", to=back, testid="webhook-cancel", variant="soft", color_scheme="gray", size="3"),
             ),
             spacing="4",
             align="stretch",
@@ -184,17 +184,17 @@ def _made() -> rx.Component:
             color_scheme="green",
         ),
         rx.box(
-            rx.heading("Signing secret", size="3", as_="h2", mb="10px"),
+            rx.heading("Signing secret", size="3", as_="h2", margin_bottom="10px"),
             secret_box(webhook_id=FormState.made_id, open=True, can_rotate=False),
             class_name="np-card",
         ),
         rx.box(
-            rx.heading("Verify deliveries", size="3", as_="h2", mb="10px"),
+            rx.heading("Verify deliveries", size="3", as_="h2", margin_bottom="10px"),
             rx.tabs.root(
                 rx.tabs.list(*(rx.tabs.trigger(name, value=name) for name in EXAMPLES), wrap="wrap"),
                 *(
                     rx.tabs.content(
-                        rx.hstack(rx.spacer(), copy_button(text=code, label="Copy"), my="8px"),
+                        rx.hstack(rx.spacer(), copy_button(text=code, label="Copy"), margin_y="8px"),
                         rx.el.pre(code, class_name="np-pre", tab_index=0),
                         value=name,
                     )
@@ -204,10 +204,7 @@ def _made() -> rx.Component:
             ),
             class_name="np-card",
         ),
-        rx.link(
-            rx.button("Open the webhook", size="3", custom_attrs={"data-testid": "webhook-open"}),
-            href="/webhooks/" + FormState.made_id,
-        ),
+        link_button("Open the webhook", to="/webhooks/" + FormState.made_id, testid="webhook-open", size="3"),
         spacing="4",
         max_width="760px",
         align="stretch",

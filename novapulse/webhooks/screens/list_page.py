@@ -9,9 +9,9 @@ from typing import Any
 import reflex as rx
 
 from novapulse.live.state import LiveState
-from novapulse.ui.components import empty_state, error_state, skeleton_rows, sparkline, status_badge
-from novapulse.ui.parts import time_ago, watch
-from novapulse.ui.shell import shell
+from novapulse.ui.components import empty_state, error_state, link_button, skeleton_rows, sparkline, status_badge
+from novapulse.ui.parts import page_link, time_ago, watch
+from novapulse.ui.shell import page_head, shell
 from novapulse.webhooks.screens.list_state import ListState
 
 
@@ -19,6 +19,7 @@ def webhooks_page() -> rx.Component:
     """All webhooks."""
     return shell(
         watch(value=LiveState.changes["*"], on_change=ListState.refresh),
+        page_head("Webhooks", "URLs that get your events, signed and retried until they arrive.", _new_button()),
         _toolbar(),
         rx.cond(ListState.problem != "", error_state(ListState.problem, ListState.refresh)),
         rx.cond(
@@ -28,16 +29,11 @@ def webhooks_page() -> rx.Component:
         ),
         active="Webhooks",
         crumbs=[("Webhooks", None)],
-        actions=[_new_button()],
     )
 
 
 def _new_button() -> rx.Component:
-    return rx.link(
-        rx.button(rx.icon("plus", size=16), "New webhook", custom_attrs={"data-testid": "webhook-create"}),
-        href="/webhooks/new",
-        white_space="nowrap",
-    )
+    return link_button(rx.icon("plus", size=16), "New webhook", to="/webhooks/new", testid="webhook-create")
 
 
 def _toolbar() -> rx.Component:
@@ -58,7 +54,7 @@ def _toolbar() -> rx.Component:
         _filter("health", "Any health", ListState.health, ("healthy", "degraded", "failing", "idle")),
         wrap="wrap",
         spacing="3",
-        mb="16px",
+        margin_bottom="16px",
     )
 
 
@@ -107,13 +103,13 @@ def _bulk() -> rx.Component:
                             rx.button("Delete", color_scheme="red", on_click=ListState.act("delete"))
                         ),
                         justify="end",
-                        mt="16px",
+                        margin_top="16px",
                     ),
                     max_width="420px",
                 ),
             ),
             align="center",
-            mb="10px",
+            margin_bottom="10px",
         ),
     )
 
@@ -150,7 +146,7 @@ def _row(w: Any) -> rx.Component:
         rx.table.row_header_cell(
             rx.vstack(
                 rx.hstack(
-                    rx.el.a(w["name"].to(str), href="/webhooks/" + w["id"].to(str), class_name="np-link"),
+                    page_link(w["name"].to(str), to="/webhooks/" + w["id"].to(str), class_name="np-link"),
                     rx.cond(w["demo"].to(bool), rx.badge("demo", color_scheme="gray", size="1")),
                     rx.cond(w["tenant"] != "", rx.badge(w["tenant"].to(str), variant="outline", size="1")),
                     align="center",
@@ -186,7 +182,7 @@ def _more() -> rx.Component:
                 ListState.next_cursor != "", rx.button("Next", variant="soft", size="2", on_click=ListState.go_next)
             ),
             justify="end",
-            mt="12px",
+            margin_top="12px",
             spacing="3",
             align="center",
         ),

@@ -1,0 +1,1 @@
+"""The pages of security: states that call services, pages that show states."""
