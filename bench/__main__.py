@@ -1,12 +1,12 @@
-"""All benchmarks, one after the other: `python -m bench [deliveries|ingest] [options]`."""
+"""All benchmarks, one after the other: `python -m bench [deliveries|ingest|isolation] [options]`."""
 
 from __future__ import annotations
 
 import sys
 
-from bench import deliveries, ingest
+from bench import deliveries, ingest, isolation
 
-_BENCHMARKS = {"deliveries": deliveries.main, "ingest": ingest.main}
+_BENCHMARKS = {"deliveries": deliveries.main, "ingest": ingest.main, "isolation": isolation.main}
 
 
 def main() -> None:

@@ -46,6 +46,10 @@ class Receiver:
         """How often each `webhook-id` arrived."""
         return Counter(arrival.headers["webhook-id"] for arrival in list(self.arrivals))
 
+    def paths(self) -> Counter[str]:
+        """How often each path was posted to."""
+        return Counter(arrival.path for arrival in list(self.arrivals))
+
 
 class _Protocol(asyncio.Protocol):
     def __init__(self, receiver: Receiver) -> None:

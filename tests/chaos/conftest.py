@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import psutil
 import pytest
@@ -26,7 +28,7 @@ def wait_until(check: Callable[[], Any], timeout_s: float, what: str) -> None:
     """Poll until `check()` is true; an exception counts as not yet."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
-        with contextlib.suppress(httpx.HTTPError, sqlite3.Error, OSError, psutil.Error):
+        with contextlib.suppress(httpx.HTTPError, sqlite3.Error, asyncpg.PostgresError, OSError, psutil.Error):
             if check():
                 return
         time.sleep(0.1)
@@ -129,6 +131,8 @@ class House:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Ask the database directly: it alone says what is owed."""
+        if url := self.environment.get("NOVAPULSE_DATABASE_URL"):
+            return asyncio.run(_postgres_rows(url, query))
         with contextlib.closing(sqlite3.connect(f"file:{self.folder / 'novapulse.db'}?mode=ro", uri=True)) as database:
             return database.execute(query).fetchall()
 
@@ -153,6 +157,14 @@ class House:
         if self.process.poll() is None:
             self.process.kill()
         self._log.close()
+
+
+async def _postgres_rows(url: str, query: str) -> list[tuple[Any, ...]]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(query)]
+    finally:
+        await connection.close()
 
 
 def _is_kind(process: psutil.Process, kind: str) -> bool:

@@ -12,18 +12,19 @@ import pytest
 from tests.chaos.conftest import House, wait_until
 from tests.receiver import Answer, receiving
 
-EVENTS = 20_000
-DUPLICATES_MAX = EVENTS // 100
+# A scheduler's death holds nothing up but retries: fewer events show as much.
+EVENTS = {"worker": 20_000, "web": 20_000, "valkey": 20_000, "flushall": 20_000, "scheduler": 5_000}
 
 
-def _in_the_middle(house: House, act: Callable[[], None]) -> None:
+def _in_the_middle(house: House, events: int, act: Callable[[], None]) -> None:
     """Do `act` once while deliveries are being made."""
-    wait_until(lambda: house.rows("SELECT count(*) FROM attempt")[0][0] > EVENTS // 20, 60, "work under way")
+    wait_until(lambda: house.rows("SELECT count(*) FROM attempt")[0][0] > events // 20, 60, "work under way")
     act()
 
 
-@pytest.mark.parametrize("victim", ["worker", "web", "valkey", "scheduler", "flushall"])
-def test_20000_events_survive(house: House, victim: str) -> None:
+@pytest.mark.parametrize("victim", EVENTS)
+def test_all_events_survive_hardly_any_arrives_twice(house: House, victim: str) -> None:
+    events = EVENTS[victim]
     with receiving() as receiver:
         house.webhook(receiver.url())
 
@@ -33,17 +34,17 @@ def test_20000_events_survive(house: House, victim: str) -> None:
             else:
                 house.kill(victim)
 
-        trouble = threading.Thread(target=_in_the_middle, args=(house, harm))
+        trouble = threading.Thread(target=_in_the_middle, args=(house, events, harm))
         trouble.start()
-        ids = house.send(EVENTS)
+        ids = house.send(events)
         trouble.join()
-        house.wait_delivered(EVENTS, 150)
+        house.wait_delivered(events, 150)
         counts = receiver.counts()
         assert set(counts) == set(ids), "exactly what was accepted arrived"
-        duplicates = counts.total() - EVENTS
-        print(f"{victim}: {duplicates} duplicates of {EVENTS}")
-        assert duplicates < DUPLICATES_MAX
-        assert house.rows("SELECT count(*), count(DISTINCT delivery_id) FROM attempt WHERE ok") == [(EVENTS, EVENTS)]
+        duplicates = counts.total() - events
+        print(f"{victim}: {duplicates} duplicates of {events}")
+        assert duplicates < events // 100
+        assert house.rows("SELECT count(*), count(DISTINCT delivery_id) FROM attempt WHERE ok") == [(events, events)]
 
 
 def test_the_parent_killed_takes_its_children_along_and_a_new_start_goes_on(house: House) -> None:
@@ -119,22 +120,6 @@ def test_a_crash_on_a_quiet_stream_is_taken_over_without_new_traffic(house: Hous
         house.kill("worker")
         house.wait_delivered(1, 30)
         assert receiver.counts() == {id_: 2}, "sent again with the same webhook-id"
-
-
-def test_valkey_away_for_half_a_minute(house: House) -> None:
-    """Ingest goes on, because accepted means on disk; what was taken in goes out when Valkey is back."""
-    with receiving() as receiver:
-        house.webhook(receiver.url())
-        ids = house.send(200)
-        house.wait_delivered(200)
-        house.kill("valkey", signal.SIGSTOP)
-        try:
-            ids += house.send(300, start=200)
-            time.sleep(30)
-        finally:
-            house.kill("valkey", signal.SIGCONT)
-        house.wait_delivered(500, 60)
-        assert set(receiver.counts()) == set(ids)
 
 
 def test_an_undecodable_entry_is_parked_and_stops_nobody(house: House) -> None:
