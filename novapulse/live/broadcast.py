@@ -63,8 +63,8 @@ class Broadcaster:
     def _take_feed(self, message: dict[str, Any]) -> None:
         self._number += 1
         for item in message["items"]:
-            if "webhook_id" in item:
-                self._changes[item["webhook_id"]] = self._number
+            for webhook_id in (item["webhook_id"],) if "webhook_id" in item else item["webhook_ids"]:
+                self._changes[webhook_id] = self._number
         if message["kind"] == "delivery":
             shown = [item | {"duration_ms": round(item["duration_ms"])} for item in reversed(message["items"])]
             self._feed = [*shown, *self._feed][:30]

@@ -6,6 +6,7 @@ import { ColorModeContext } from "$/utils/context";
 import { spoken } from "./parts.jsx";
 
 const STALE_AFTER_S = 6; // a reading comes each second
+const ASK_EVERY_MS = 5000; // whether there is a session still, while the connection is lost
 
 let pausedByUser = false; // outlives a change of page; a reload begins live
 
@@ -27,6 +28,19 @@ export function LiveIndicator({ at, lost, onPause }) {
     // To the server a new connection is another one, and live.
     if (wasLost.current && !lost && pausedByUser) onPause(true);
     wasLost.current = lost;
+  }, [lost]);
+  useEffect(() => {
+    if (!lost) return undefined;
+    // A session that has ended gets no connection again: sign in, then come back to this page.
+    const ask = async () => {
+      const answer = await fetch("/api/v1/auth/me").catch(() => null);
+      if (answer?.status !== 401) return;
+      const { pathname, search } = window.location;
+      window.location.assign(`/login?next=${encodeURIComponent(pathname + search)}`);
+    };
+    ask();
+    const timer = setInterval(ask, ASK_EVERY_MS);
+    return () => clearInterval(timer);
   }, [lost]);
   const toggle = () => {
     pausedByUser = !pausedByUser;

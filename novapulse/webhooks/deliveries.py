@@ -17,6 +17,7 @@ from novapulse.core.ids import floor_id
 from novapulse.core.pagination import Page, decode_cursor, page_of
 from novapulse.core.runtime import Runtime
 from novapulse.webhooks.engine.claim import release_next
+from novapulse.webhooks.feed import tell_changed
 from novapulse.webhooks.ingest import enqueue_deliveries
 from novapulse.webhooks.models import Attempt, Delivery, DeliveryStatus, Event, Webhook
 from novapulse.webhooks.schemas import AttemptView, DeliveryDetail, DeliveryView
@@ -112,6 +113,7 @@ async def retry_delivery(rt: Runtime, actor: Actor, delivery_id: str) -> Deliver
         session.add(delivery)
     with contextlib.suppress(RedisError, OSError):  # the scheduler finds it in the database
         await enqueue_deliveries(rt, [delivery_id])
+    tell_changed(rt, delivery.webhook_id)
     return delivery_view(delivery)
 
 
@@ -139,6 +141,7 @@ async def cancel_delivery(rt: Runtime, actor: Actor, delivery_id: str) -> Delive
         webhook = await session.get_one(Webhook, delivery.webhook_id)
         if webhook.ordered:
             await (await session.connection()).run_sync(release_next, webhook.id, now=now)
+    tell_changed(rt, delivery.webhook_id)
     return delivery_view(delivery)
 
 

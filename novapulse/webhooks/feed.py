@@ -17,7 +17,7 @@ from novapulse.core.runtime import Runtime
 CHANNEL = "np:feed"
 _ITEMS_MAX = 50  # per message: a screen shows no more
 
-Kind = Literal["event", "delivery"]
+Kind = Literal["event", "delivery", "webhook"]
 F = TypeVar("F")
 
 
@@ -26,8 +26,8 @@ class Feed:
 
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
-        self._items: dict[Kind, list[dict[str, Any]]] = {"event": [], "delivery": []}
-        self._more: dict[Kind, int] = {"event": 0, "delivery": 0}
+        self._items: dict[Kind, list[dict[str, Any]]] = {"event": [], "delivery": [], "webhook": []}
+        self._more: dict[Kind, int] = {"event": 0, "delivery": 0, "webhook": 0}
         self._telling: asyncio.Task[None] | None = None
 
     def tell(self, kind: Kind, facts: Sequence[F], item: Callable[[F], dict[str, Any]]) -> None:
@@ -55,3 +55,8 @@ class Feed:
                     continue
             # What happens within a tenth of a second is one message.
             await asyncio.sleep(0.1)
+
+
+def tell_changed(rt: Runtime, webhook_id: str) -> None:
+    """Somebody changed this webhook, or what is owed to it."""
+    rt.part(Feed).tell("webhook", [webhook_id], lambda id_: {"webhook_id": id_})

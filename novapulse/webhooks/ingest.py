@@ -248,6 +248,7 @@ def _feed_item(event: _Incoming) -> dict[str, Any]:
         "event_id": event.id,
         "type": event.type,
         "deliveries": len(event.routes),
+        "webhook_ids": [route.webhook_id for route in event.routes],
         "at": rfc3339(event.created_at),
     }
 

@@ -17,6 +17,7 @@ from novapulse.core.ids import new_id
 from novapulse.core.pagination import Page, decode_cursor, page_of
 from novapulse.core.runtime import Runtime
 from novapulse.webhooks.engine.claim import release_held, release_next
+from novapulse.webhooks.feed import tell_changed
 from novapulse.webhooks.guard import Guard, RefusedDestinationError
 from novapulse.webhooks.matching import matches
 from novapulse.webhooks.models import RoutingVersion, Webhook, WebhookMinute, WebhookSecret, WebhookStatus
@@ -87,6 +88,7 @@ async def create_webhook(rt: Runtime, actor: Actor, data: WebhookCreate, *, demo
         await session.flush()
         session.add(_secret_row(rt, webhook_id, secret, now))
         await bump_routing(session)
+    tell_changed(rt, webhook_id)
     return CreatedWebhook(**_view(rt, webhook, "idle").model_dump(), secret=secret)
 
 
@@ -180,6 +182,7 @@ async def update_webhook(rt: Runtime, actor: Actor, webhook_id: str, patch: Webh
         webhook.updated_at = now
         session.add(webhook)
         await bump_routing(session)
+    tell_changed(rt, webhook_id)
     return (
         await get_webhook(rt, actor, webhook_id) if actor.may(Permission.WEBHOOKS_READ) else _view(rt, webhook, "idle")
     )
@@ -196,6 +199,7 @@ async def delete_webhook(rt: Runtime, actor: Actor, webhook_id: str) -> None:
         webhook = await find(session, actor, webhook_id)
         await session.delete(webhook)
         await bump_routing(session)
+    tell_changed(rt, webhook_id)
 
 
 async def get_secret(rt: Runtime, actor: Actor, webhook_id: str) -> SecretView:
