@@ -189,6 +189,24 @@ async def test_a_claim_taken_over_wins_and_the_zombie_records_nothing(any_rt: Ru
     assert await rows(any_rt, "SELECT status, attempts, crashes FROM delivery") == [("delivered", 1, 0)]
 
 
+async def test_what_is_handed_out_again_while_it_is_being_sent_keeps_its_claim(any_rt: Runtime, actor: Actor) -> None:
+    """After a long pause a worker's claims were ended and queued again, and it is the one that reads them."""
+    with receiving(lambda _: Answer(delay_s=0.5)) as receiver:
+        await service.create_webhook(any_rt, actor, WebhookCreate(url=receiver.url()))
+        await send(any_rt, actor, 3)
+        engine = Engine(any_rt, "w1")
+        ids = await delivery_ids(any_rt)
+        first = asyncio.create_task(engine.deliver(ids))
+        while len(receiver.arrivals) < 3:
+            await asyncio.sleep(0.01)
+        async with any_rt.database.write() as session:
+            await session.execute(text("UPDATE delivery SET lease_until = 0, enqueued_at = 1"))
+        await engine.deliver(ids, takeover_from="w1")
+        await first
+        await engine.stop(1)
+    assert await rows(any_rt, "SELECT status, count(*) FROM delivery GROUP BY status") == [("delivered", 3)]
+
+
 async def test_what_was_committed_and_never_queued_is_found(any_rt: Runtime, actor: Actor) -> None:
     with receiving() as receiver:
         await service.create_webhook(any_rt, actor, WebhookCreate(url=receiver.url()))

@@ -87,6 +87,8 @@ class Engine:
         """Claim what is due of `ids` and see each to its record, or back into the database."""
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep_leases())
+        # What is being sent here already must keep its claim: a newer one would fence its own result off.
+        ids = [id_ for id_ in ids if id_ not in self._held]
         self._claiming += len(ids)
         try:
             claimed = await self._persist(lambda connection: self._claim(connection, ids, takeover_from))
@@ -95,7 +97,6 @@ class Engine:
         if not claimed:
             return
         claims, targets = claimed
-        claims = [item for item in claims if item.id not in self._held]
         if not claims:
             return
         batch = _Batch(len(claims))
