@@ -2,7 +2,12 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-try:
-    VERSION = version("novapulse")
-except PackageNotFoundError:  # imported from a source tree that is not installed: its wheel is being built
-    VERSION = "0+source"
+
+def _installed() -> str:
+    try:
+        return version("novapulse")
+    except PackageNotFoundError:  # imported from a source tree that is not installed: its wheel is being built
+        return "0+source"
+
+
+VERSION = _installed()

@@ -26,15 +26,15 @@ export function spoken(seconds) {
   return `${Math.floor(seconds / size)} ${unit}`;
 }
 
-function relative(at) {
+function relative(at, due) {
   const seconds = Math.round((Date.now() - at) / 1000);
   const away = Math.abs(seconds);
-  if (away < 2) return "now";
+  if (away < 2 || (due && seconds > 0)) return "now";
   return seconds < 0 ? `in ${spoken(away)}` : `${spoken(away)} ago`;
 }
 
-// A time relative to now, kept up to date; the exact one on hover, in the browser's zone.
-export function TimeAgo({ at }) {
+// A time relative to now, kept up to date; the exact one on hover, in the browser's zone. What was due is due now.
+export function TimeAgo({ at, due = false }) {
   const [, tick] = useState(0);
   useEffect(() => {
     const timer = setInterval(() => tick((n) => n + 1), 1000);
@@ -44,7 +44,7 @@ export function TimeAgo({ at }) {
   const moment = Date.parse(at);
   return (
     <time dateTime={at} title={new Date(moment).toLocaleString()} className="np-num">
-      {relative(moment)}
+      {relative(moment, due)}
     </time>
   );
 }

@@ -28,6 +28,7 @@ class TimeAgo(rx.Component):
     library = _PARTS
     tag = "TimeAgo"
     at: rx.Var[str]
+    due: rx.Var[bool]
 
 
 class CopyButton(rx.Component):

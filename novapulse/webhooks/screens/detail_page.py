@@ -20,8 +20,10 @@ from novapulse.ui.components import (
 )
 from novapulse.ui.parts import copy_button, secret_box, watch
 from novapulse.ui.shell import shell
-from novapulse.webhooks.screens.delivery_log import delivery_drawer, delivery_log
-from novapulse.webhooks.screens.detail_state import DetailState
+from novapulse.webhooks.screens.attempts_chart import attempts_over_time
+from novapulse.webhooks.screens.delivery_drawer import delivery_drawer
+from novapulse.webhooks.screens.delivery_log import delivery_log
+from novapulse.webhooks.screens.detail_state import WINDOWS, DetailState
 from novapulse.webhooks.screens.test_dialog import test_dialog
 
 
@@ -53,11 +55,13 @@ def _content(w: Any) -> rx.Component:
         _numbers(),
         rx.tabs.root(
             rx.tabs.list(
-                rx.tabs.trigger("Deliveries", value="deliveries"),
-                rx.tabs.trigger("Settings", value="settings"),
+                rx.tabs.trigger("Deliveries", value="deliveries", custom_attrs={"data-testid": "tab-deliveries"}),
+                rx.tabs.trigger("Attempts over time", value="time", custom_attrs={"data-testid": "tab-time"}),
+                rx.tabs.trigger("Settings", value="settings", custom_attrs={"data-testid": "tab-settings"}),
                 rx.tabs.trigger("Secret", value="secret", custom_attrs={"data-testid": "tab-secret"}),
             ),
             rx.tabs.content(delivery_log(), value="deliveries", padding_top="16px"),
+            rx.tabs.content(attempts_over_time(), value="time", padding_top="16px"),
             rx.tabs.content(_settings(w), value="settings", padding_top="16px"),
             rx.tabs.content(
                 section("Signing secret", secret_box(webhook_id=w["id"].to(str), open=False, can_rotate=True)),
@@ -96,7 +100,7 @@ def _head(w: Any) -> rx.Component:
             flex="1 1 320px",
         ),
         rx.hstack(
-            test_dialog(),
+            test_dialog(w["id"].to(str)),
             rx.cond(
                 w["status"] == "active",
                 rx.button(
@@ -147,14 +151,17 @@ def _numbers() -> rx.Component:
     n = DetailState.numbers
     return rx.vstack(
         rx.hstack(
-            rx.spacer(),
+            rx.text("In the last", size="2", color="var(--gray-11)"),
             rx.segmented_control.root(
-                *(rx.segmented_control.item(w, value=w) for w in ("1h", "24h", "7d")),
+                *(
+                    rx.segmented_control.item(window, value=window, custom_attrs={"data-testid": f"window-{window}"})
+                    for window in WINDOWS
+                ),
                 value=DetailState.window,
                 on_change=lambda w: DetailState.go("window", w),
                 size="1",
             ),
-            width="100%",
+            align="center",
         ),
         rx.el.div(
             stat_card("Delivered", n["delivered"], testid="webhook-delivered"),
@@ -163,22 +170,6 @@ def _numbers() -> rx.Component:
             stat_card("p95", n["p95"], "p50 " + n["p50"] + " · p99 " + n["p99"]),
             stat_card("Open", n["open"], "waiting or retrying"),
             class_name="np-stats",
-        ),
-        rx.box(
-            rx.recharts.bar_chart(
-                rx.recharts.bar(
-                    data_key="ok", name="Succeeded", stack_id="a", fill="var(--green-9)", is_animation_active=False
-                ),
-                rx.recharts.bar(
-                    data_key="failed", name="Failed", stack_id="a", fill="var(--red-9)", is_animation_active=False
-                ),
-                rx.recharts.x_axis(data_key="at", font_size=11, tick_line=False, axis_line=False, min_tick_gap=40),
-                rx.recharts.graphing_tooltip(),
-                data=DetailState.series,
-                height=140,
-                width="100%",
-            ),
-            class_name="np-card",
         ),
         spacing="3",
         width="100%",

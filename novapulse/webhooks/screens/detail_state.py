@@ -1,11 +1,9 @@
-"""One webhook: its numbers, its delivery log, the open delivery, and a test."""
+"""One webhook: its numbers and its delivery log."""
 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
-import orjson
 import reflex as rx
 
 from novapulse.core.actor import Permission
@@ -13,25 +11,20 @@ from novapulse.core.clock import now_ms
 from novapulse.core.errors import NotFoundError, ProblemError
 from novapulse.core.runtime import current
 from novapulse.security.handlers import handler, handler_actor
-from novapulse.webhooks import deliveries, event_types, service, stats, trial
-from novapulse.webhooks.matching import check_event_type
+from novapulse.ui.urls import chosen, with_query
+from novapulse.webhooks import deliveries, service, stats
 from novapulse.webhooks.models import DeliveryStatus
 from novapulse.webhooks.schemas import WebhookPatch
-from novapulse.webhooks.screens.shown import (
-    attempt_shown,
-    curl,
-    delivery_row,
-    header_lines,
-    milliseconds,
-    percent,
-    pretty,
-)
+from novapulse.webhooks.screens.chart_state import DEFAULT_SPAN, SPANS, ChartState, show_attempts
+from novapulse.webhooks.screens.delivery_state import DeliveryState, show_delivery
+from novapulse.webhooks.screens.shown import delivery_row, header_lines, milliseconds, percent
 
 _PAGE = 25
-_WINDOWS = {"1h": 3600, "24h": 24 * 3600, "7d": 7 * 24 * 3600}
-_SPANS = {"15m": 900, "1h": 3600, "24h": 24 * 3600, "7d": 7 * 24 * 3600}
-_TABS = ("deliveries", "settings", "secret")
-_EXAMPLE_MAX = 64 * 1024
+WINDOWS = {"1h": 3600, "24h": 24 * 3600, "7d": 7 * 24 * 3600}
+DEFAULT_WINDOW = "24h"
+AGES = {"15m": 900, "1h": 3600, "24h": 24 * 3600, "7d": 7 * 24 * 3600}
+TABS = ("deliveries", "time", "settings", "secret")
+_PARAMETERS = ("tab", "window", "status", "event_type", "span", "cursor", "over")
 
 
 class DetailState(rx.State):
@@ -39,7 +32,6 @@ class DetailState(rx.State):
 
     webhook: dict[str, Any] = {}  # noqa: RUF012 - Reflex copies defaults
     numbers: dict[str, str] = {}  # noqa: RUF012
-    series: list[dict[str, Any]] = []  # noqa: RUF012
     window: str = "24h"
     tab: str = "deliveries"
     rows: list[dict[str, Any]] = []  # noqa: RUF012
@@ -51,16 +43,7 @@ class DetailState(rx.State):
     following: bool = True
     problem: str = ""
     loaded: bool = False
-    open_id: str = ""
-    opened: dict[str, Any] = {}  # noqa: RUF012
-    attempts: list[dict[str, Any]] = []  # noqa: RUF012
     typed_name: str = ""
-    test_open: bool = False
-    test_type: str = trial.DEFAULT_TYPE
-    test_types: list[str] = []  # noqa: RUF012
-    test_data: str = ""
-    test_problem: str = ""
-    test_attempt: dict[str, Any] = {}  # noqa: RUF012
 
     @handler(Permission.WEBHOOKS_READ)
     @rx.event
@@ -69,21 +52,24 @@ class DetailState(rx.State):
         query = self.router.url.query_parameters
         webhook_id = self._wanted_id()
         if webhook_id != self.webhook.get("id"):
-            self.loaded, self.webhook, self.rows, self.series = False, {}, [], []
-        self.status = str(query.get("status", "")) if query.get("status") in set(DeliveryStatus) else ""
+            self.loaded, self.webhook, self.rows = False, {}, []
+        self.status = chosen(query, "status", set(DeliveryStatus))
         self.event_type = str(query.get("event_type", ""))[:128]
-        self.span = str(query.get("span", "")) if query.get("span") in _SPANS else ""
-        self.tab = str(query.get("tab", "")) if query.get("tab") in _TABS else "deliveries"
-        self.window = str(query.get("window", "")) if query.get("window") in _WINDOWS else "24h"
+        self.span = chosen(query, "span", AGES)
+        self.tab = chosen(query, "tab", TABS, TABS[0])
+        self.window = chosen(query, "window", WINDOWS, DEFAULT_WINDOW)
         self.cursor = str(query.get("cursor", ""))[:200]
-        self.open_id = str(query.get("delivery", ""))[:64]
         try:
             await self._read()
-            await self._read_open()
         except NotFoundError as error:
             return [rx.toast.error(error.detail), rx.redirect("/webhooks")]
         except ProblemError as error:
             self.problem = error.detail
+            return None
+        try:
+            await self._read_parts()
+        except ProblemError as error:
+            return rx.toast.error(error.detail)
         return None
 
     @handler(Permission.WEBHOOKS_READ)
@@ -94,7 +80,7 @@ class DetailState(rx.State):
             return
         try:
             await self._read()
-            await self._read_open()
+            await self._read_parts()
         except ProblemError as error:
             self.problem = error.detail
 
@@ -102,32 +88,10 @@ class DetailState(rx.State):
     @rx.event
     def go(self, name: str, value: str) -> Any:
         """Change one part of the view, by going to the URL that has it."""
-        wanted = self._query()
-        if name not in wanted:
+        if name not in _PARAMETERS:
             return None
-        wanted[name] = "" if value == "all" else str(value)[:200]
-        if name != "cursor" and name != "delivery":
-            wanted["cursor"] = ""
-        query = urlencode({key: text for key, text in wanted.items() if text})
-        return rx.redirect(f"/webhooks/{self.webhook.get('id', '')}" + (f"?{query}" if query else ""))
-
-    @handler(Permission.WEBHOOKS_READ)
-    @rx.event
-    async def open_delivery(self, delivery_id: str) -> Any:
-        """Open the drawer."""
-        self.open_id = str(delivery_id)[:64]
-        try:
-            await self._read_open()
-        except ProblemError as error:
-            return rx.toast.error(error.detail)
-        return DetailState.go("delivery", self.open_id)
-
-    @handler(Permission.WEBHOOKS_READ)
-    @rx.event
-    def close_delivery(self) -> Any:
-        """Close the drawer."""
-        self.open_id, self.opened, self.attempts = "", {}, []
-        return DetailState.go("delivery", "")
+        changes = {name: "" if value in ("all", TABS[0]) else str(value)}
+        return rx.redirect(with_query(self.router.url, **({"cursor": ""} | changes)))
 
     @handler(Permission.WEBHOOKS_READ)
     @rx.event
@@ -171,73 +135,6 @@ class DetailState(rx.State):
         self.typed_name = ""
         return [rx.toast.success("Deleted."), rx.redirect("/webhooks")]
 
-    @handler(Permission.DELIVERIES_WRITE)
-    @rx.event
-    async def retry(self, delivery_id: str) -> Any:
-        """Send a delivery now, once more."""
-        try:
-            await deliveries.retry_delivery(current(), await handler_actor(self), str(delivery_id)[:64])
-        except ProblemError as error:
-            return rx.toast.error(error.detail)
-        return rx.toast.success("On its way.")
-
-    @handler(Permission.DELIVERIES_WRITE)
-    @rx.event
-    async def cancel(self, delivery_id: str) -> Any:
-        """Make no further attempt."""
-        try:
-            await deliveries.cancel_delivery(current(), await handler_actor(self), str(delivery_id)[:64])
-            await self._read()
-            await self._read_open()
-        except ProblemError as error:
-            return rx.toast.error(error.detail)
-        return rx.toast.success("Cancelled.")
-
-    @handler(Permission.WEBHOOKS_WRITE)
-    @rx.event
-    async def start_test(self, on: bool) -> None:
-        """Open or close the test dialog."""
-        self.test_open = bool(on)
-        self.test_problem, self.test_attempt = "", {}
-        if self.test_open:
-            page = await event_types.list_event_types(current(), await handler_actor(self), limit=200, archived=False)
-            self.test_types = list(dict.fromkeys([trial.DEFAULT_TYPE, *(view.name for view in page.data)]))
-            await self._example(self.test_type)
-
-    @handler(Permission.WEBHOOKS_WRITE)
-    @rx.event
-    async def pick_test_type(self, name: str) -> None:
-        """Another event type, with its example."""
-        self.test_type = str(name)[:128]
-        await self._example(self.test_type)
-
-    @handler(Permission.WEBHOOKS_WRITE)
-    @rx.event
-    def type_test_data(self, text: str) -> None:
-        """The example, edited."""
-        self.test_data = str(text)[:_EXAMPLE_MAX]
-
-    @handler(Permission.WEBHOOKS_WRITE)
-    @rx.event
-    async def send_test(self) -> None:
-        """Send the test and show its attempt."""
-        self.test_problem, self.test_attempt = "", {}
-        try:
-            check_event_type(self.test_type)
-            data = orjson.loads(self.test_data or "{}")
-        except orjson.JSONDecodeError as error:
-            self.test_problem = f"This is not JSON: {error.msg} at line {error.lineno}."
-            return
-        except ValueError as error:
-            self.test_problem = str(error)
-            return
-        try:
-            attempt = await trial.send_test(current(), await handler_actor(self), self._id(), self.test_type, data)
-            self.test_attempt = attempt_shown(attempt)
-            await self._read()
-        except ProblemError as error:
-            self.test_problem = error.detail
-
     def _id(self) -> str:
         return str(self.webhook.get("id", ""))
 
@@ -245,38 +142,18 @@ class DetailState(rx.State):
         parts = self.router.url.path.strip("/").split("/")
         return parts[1][:64] if len(parts) > 1 else ""
 
-    def _query(self) -> dict[str, str]:
-        return {
-            "tab": "" if self.tab == "deliveries" else self.tab,
-            "window": "" if self.window == "24h" else self.window,
-            "status": self.status,
-            "event_type": self.event_type,
-            "span": self.span,
-            "cursor": self.cursor,
-            "delivery": self.open_id,
-        }
-
-    async def _example(self, name: str) -> None:
-        try:
-            known = await event_types.get_event_type(current(), await handler_actor(self), name)
-            example = known.example
-        except NotFoundError:
-            example = None
-        shown = trial.EXAMPLE if example is None else example
-        self.test_data = orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode()
-
     async def _read(self) -> None:
         rt, actor = current(), await handler_actor(self)
         webhook_id = self._wanted_id()
         view = await service.get_webhook(rt, actor, webhook_id)
-        numbers = await stats.webhook_stats(rt, actor, webhook_id, _WINDOWS[self.window])
+        numbers = await stats.webhook_stats(rt, actor, webhook_id, WINDOWS[self.window])
         page = await deliveries.list_deliveries(
             rt,
             actor,
             webhook_id=webhook_id,
             status=self.status or None,
             event_type=self.event_type or None,
-            since=now_ms() - _SPANS[self.span] * 1000 if self.span else None,
+            since=now_ms() - AGES[self.span] * 1000 if self.span else None,
             limit=_PAGE,
             cursor=self.cursor or None,
         )
@@ -306,25 +183,15 @@ class DetailState(rx.State):
             "p99": milliseconds(numbers.p99_ms),
             "open": f"{sum(numbers.open.values()):,}",
         }
-        self.series = [
-            {"at": p.at[11:16], "ok": p.attempts - p.failed_attempts, "failed": p.failed_attempts}
-            for p in numbers.series
-        ]
         self.rows = [delivery_row(delivery) for delivery in page.data]
         self.next_cursor = page.next_cursor or ""
         self.problem = ""
         self.loaded = True
 
-    async def _read_open(self) -> None:
-        if not self.open_id:
-            self.opened, self.attempts = {}, []
-            return
-        detail = await deliveries.get_delivery(current(), await handler_actor(self), self.open_id)
-        last = detail.attempts[-1].request_headers if detail.attempts else {"content-type": "application/json"}
-        self.opened = delivery_row(detail) | {
-            "body": pretty(detail.body),
-            "curl": curl(detail.webhook_url, detail.body, last),
-            "may_retry": detail.status in ("failed", "cancelled", "retrying", "delivered"),
-            "may_cancel": detail.status in ("pending", "retrying"),
-        }
-        self.attempts = [attempt_shown(attempt) for attempt in reversed(detail.attempts)]
+    async def _read_parts(self) -> None:
+        """What other states show on this page: the chart, and the open delivery."""
+        rt, actor, query = current(), await handler_actor(self), self.router.url.query_parameters
+        if self.tab == "time":
+            over = chosen(query, "over", SPANS, DEFAULT_SPAN)
+            await show_attempts(await self.get_state(ChartState), rt, actor, self._wanted_id(), over)
+        await show_delivery(await self.get_state(DeliveryState), rt, actor, str(query.get("delivery", "")))

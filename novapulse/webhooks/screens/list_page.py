@@ -9,7 +9,15 @@ from typing import Any
 import reflex as rx
 
 from novapulse.live.state import LiveState
-from novapulse.ui.components import empty_state, error_state, link_button, skeleton_rows, sparkline, status_badge
+from novapulse.ui.components import (
+    confirm,
+    empty_state,
+    error_state,
+    link_button,
+    skeleton_rows,
+    sparkline,
+    status_badge,
+)
 from novapulse.ui.parts import page_link, time_ago, watch
 from novapulse.ui.shell import page_head, shell
 from novapulse.webhooks.screens.list_state import ListState
@@ -90,23 +98,34 @@ def _bulk() -> rx.Component:
         ListState.selected.length() > 0,
         rx.hstack(
             rx.text(ListState.selected.length().to_string() + " selected", size="2", weight="medium"),
-            rx.button("Pause", size="1", variant="soft", on_click=ListState.act("paused")),
-            rx.button("Enable", size="1", variant="soft", on_click=ListState.act("active")),
-            rx.alert_dialog.root(
-                rx.alert_dialog.trigger(rx.button("Delete", size="1", variant="soft", color_scheme="red")),
-                rx.alert_dialog.content(
-                    rx.alert_dialog.title("Delete the selected webhooks?"),
-                    rx.alert_dialog.description("Their deliveries and statistics are deleted with them, for good."),
-                    rx.hstack(
-                        rx.alert_dialog.cancel(rx.button("Keep them", variant="soft", color_scheme="gray")),
-                        rx.alert_dialog.action(
-                            rx.button("Delete", color_scheme="red", on_click=ListState.act("delete"))
-                        ),
-                        justify="end",
-                        margin_top="16px",
-                    ),
-                    max_width="420px",
+            rx.button(
+                "Pause",
+                size="1",
+                variant="soft",
+                on_click=ListState.act("paused"),
+                custom_attrs={"data-testid": "bulk-pause"},
+            ),
+            rx.button(
+                "Enable",
+                size="1",
+                variant="soft",
+                on_click=ListState.act("active"),
+                custom_attrs={"data-testid": "bulk-enable"},
+            ),
+            confirm(
+                rx.button(
+                    "Delete",
+                    size="1",
+                    variant="soft",
+                    color_scheme="red",
+                    custom_attrs={"data-testid": "bulk-delete"},
                 ),
+                title="Delete the selected webhooks?",
+                text="Their deliveries and statistics are deleted with them, for good.",
+                keep="Keep them",
+                act="Delete",
+                on_confirm=ListState.act("delete"),
+                testid="bulk-delete-confirm",
             ),
             align="center",
             margin_bottom="10px",
@@ -115,13 +134,19 @@ def _bulk() -> rx.Component:
 
 
 def _table() -> rx.Component:
-    heads = ("", "Webhook", "Status", "Events", "24 h", "Success", "p95", "Last delivery")
-    wide = {"", "Events", "24 h", "Success", "p95", "Last delivery"}
+    heads = ("Select", "Webhook", "Status", "Events", "24 h", "Success", "p95", "Last delivery")
+    wide = {"Select", "Events", "24 h", "Success", "p95", "Last delivery"}
     return rx.box(
         rx.table.root(
             rx.table.header(
                 rx.table.row(
-                    *(rx.table.column_header_cell(h, class_name="np-wide-only" if h in wide else "") for h in heads)
+                    *(
+                        rx.table.column_header_cell(
+                            rx.el.span("Select", class_name="np-hidden") if head == "Select" else head,
+                            class_name="np-wide-only" if head in wide else "",
+                        )
+                        for head in heads
+                    )
                 )
             ),
             rx.table.body(rx.foreach(ListState.rows, _row)),
@@ -138,7 +163,8 @@ def _row(w: Any) -> rx.Component:
             rx.checkbox(
                 checked=ListState.selected.contains(w["id"]),
                 on_change=lambda on: ListState.select(w["id"], on),
-                custom_attrs={"aria-label": "Select"},
+                class_name="np-above",
+                custom_attrs={"aria-label": "Select " + w["name"].to(str)},
             ),
             width="36px",
             class_name="np-wide-only",
@@ -146,7 +172,7 @@ def _row(w: Any) -> rx.Component:
         rx.table.row_header_cell(
             rx.vstack(
                 rx.hstack(
-                    page_link(w["name"].to(str), to="/webhooks/" + w["id"].to(str), class_name="np-link"),
+                    page_link(w["name"].to(str), to="/webhooks/" + w["id"].to(str), class_name="np-link np-stretch"),
                     rx.cond(w["demo"].to(bool), rx.badge("demo", color_scheme="gray", size="1")),
                     rx.cond(w["tenant"] != "", rx.badge(w["tenant"].to(str), variant="outline", size="1")),
                     align="center",

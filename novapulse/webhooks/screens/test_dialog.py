@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import reflex as rx
 
 from novapulse.ui.components import status_badge
-from novapulse.webhooks.screens.detail_state import DetailState
+from novapulse.webhooks.screens.test_state import TestState
 
 
-def test_dialog() -> rx.Component:
+def test_dialog(webhook_id: Any) -> rx.Component:
     """The button and its dialog."""
     return rx.dialog.root(
         rx.dialog.trigger(rx.button(rx.icon("send", size=15), "Send test", custom_attrs={"data-testid": "test-open"})),
@@ -20,14 +22,14 @@ def test_dialog() -> rx.Component:
             rx.vstack(
                 rx.select.root(
                     rx.select.trigger(width="100%", custom_attrs={"aria-label": "Event type"}),
-                    rx.select.content(rx.foreach(DetailState.test_types, lambda t: rx.select.item(t, value=t))),
-                    value=DetailState.test_type,
-                    on_change=DetailState.pick_test_type,
+                    rx.select.content(rx.foreach(TestState.types, lambda t: rx.select.item(t, value=t))),
+                    value=TestState.type,
+                    on_change=TestState.pick,
                 ),
                 rx.debounce_input(
                     rx.text_area(
-                        value=DetailState.test_data,
-                        on_change=DetailState.type_test_data,
+                        value=TestState.data,
+                        on_change=TestState.write,
                         rows="8",
                         width="100%",
                         class_name="np-mono",
@@ -36,13 +38,13 @@ def test_dialog() -> rx.Component:
                     debounce_timeout=250,
                 ),
                 rx.cond(
-                    DetailState.test_problem != "",
-                    rx.callout(DetailState.test_problem, icon="triangle-alert", color_scheme="red", role="alert"),
+                    TestState.problem != "",
+                    rx.callout(TestState.problem, icon="triangle-alert", color_scheme="red", role="alert"),
                 ),
-                rx.cond(DetailState.test_attempt.contains("number"), _result()),
+                rx.cond(TestState.attempt.contains("number"), _result()),
                 rx.hstack(
                     rx.dialog.close(rx.button("Close", variant="soft", color_scheme="gray")),
-                    rx.button("Send", on_click=DetailState.send_test, custom_attrs={"data-testid": "test-send"}),
+                    rx.button("Send", on_click=TestState.send(webhook_id), custom_attrs={"data-testid": "test-send"}),
                     justify="end",
                     width="100%",
                 ),
@@ -52,13 +54,13 @@ def test_dialog() -> rx.Component:
             ),
             max_width="560px",
         ),
-        open=DetailState.test_open,
-        on_open_change=DetailState.start_test,
+        open=TestState.shown,
+        on_open_change=TestState.show,
     )
 
 
 def _result() -> rx.Component:
-    attempt = DetailState.test_attempt
+    attempt = TestState.attempt
     return rx.box(
         rx.hstack(
             status_badge(attempt["status"]),
