@@ -36,8 +36,8 @@ screenshots: sync frontend browser ## Take a picture of every page into docs/scr
 frontend: sync ## Compile the frontend if it is missing or out of date
 	@$(RUN) python -m novapulse.launch.frontend
 
-browser: sync ## Find or install a Chromium for the tests
-	@$(RUN) python -m tests.browser --install
+browser: sync ## Find or install what the tests need from the system
+	@$(RUN) python -m tests.system
 
 wheel: ## Build the wheel with the compiled frontend in it
 	@$(UV) build

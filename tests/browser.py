@@ -1,14 +1,9 @@
-"""Finds a Chromium for the browser tests, and installs one where there is none.
-
-`python -m tests.browser` prints the path of the one that will be used.
-"""
+"""Finds a Chromium for the browser tests."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
@@ -28,25 +23,3 @@ def find() -> str | None:
     with sync_playwright() as playwright:
         path = playwright.chromium.executable_path
     return path if Path(path).is_file() else None
-
-
-def install() -> str:
-    """Install a Chromium: from the distribution as root on Debian, else by Playwright; returns its path."""
-    if sys.platform == "linux" and hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["apt-get", "-qq", "update"], ["apt-get", "-qq", "install", "-y", "chromium"]):
-            if subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL).returncode != 0:
-                break
-    if not find():
-        subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)
-    path = find()
-    if path is None:
-        sys.exit("There is no Chromium and none could be installed. Install one and set CHROMIUM to its path.")
-    return path
-
-
-if __name__ == "__main__":
-    found = find()
-    if found is None and "--install" in sys.argv:
-        found = install()
-    print(found or "none")

@@ -30,6 +30,8 @@ def _sign_in(page: Page, email: str, password: str) -> None:
 
 def sign_out(page: Page) -> None:
     """By the user menu."""
+    # A page that was drawn before its scripts run takes no clicks yet.
+    expect(page.get_by_test_id("live-indicator")).to_have_attribute("data-state", "live")
     page.get_by_test_id("user-menu").click()
     page.get_by_test_id("sign-out").click()
 
