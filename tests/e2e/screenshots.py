@@ -1,0 +1,147 @@
+"""Pictures of every page and state, in both themes, on a desk and on a phone: `make screenshots`.
+
+They show a NovaPulse of its own with the traffic of `novapulse demo`, and land in `docs/screenshots/`. Words on the
+command line choose: `make screenshots ARGS="overview phone"`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from novapulse.launch import frontend
+from tests import browser as chromium
+from tests.e2e.site import EMAIL, PASSWORD, Site
+from tests.instance import Instance, running
+
+FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
+SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+_TRAFFIC = 120  # deliveries made before the first picture
+
+
+class Shot(NamedTuple):
+    """A picture: where it is taken, and what is done there first."""
+
+    name: str
+    path: Callable[[Site], str]
+    act: Callable[[Page], None] = lambda _: None
+    signed_in: bool = True
+
+
+def _at(path: str) -> Callable[[Site], str]:
+    return lambda _: path
+
+
+def _webhook(query: str = "", name: str = "recovers") -> Callable[[Site], str]:
+    def path(site: Site) -> str:
+        found = site.get("/webhooks", q=name)["data"]
+        return f"/webhooks/{found[0]['id']}{query}"
+
+    return path
+
+
+def _delivery(status: str) -> Callable[[Site], str]:
+    def path(site: Site) -> str:
+        found = site.get("/deliveries", status=status, limit="1")["data"][0]
+        return f"/webhooks/{found['webhook_id']}?delivery={found['id']}"
+
+    return path
+
+
+def _click(testid: str) -> Callable[[Page], None]:
+    return lambda page: page.get_by_test_id(testid).click()
+
+
+def _wrong_form(page: Page) -> None:
+    page.get_by_test_id("webhook-url").fill("http://10.0.0.1/hook")
+    page.get_by_test_id("webhook-url").blur()
+    expect(page.get_by_test_id("error-url")).to_be_visible()
+
+
+SHOTS = (
+    Shot("login", _at("/login"), signed_in=False),
+    Shot("overview", _at("/")),
+    Shot("webhooks", _at("/webhooks")),
+    Shot("webhooks-nothing-found", _at("/webhooks?q=nothing+like+this")),
+    Shot("webhook-new", _at("/webhooks/new")),
+    Shot("webhook-new-refused", _at("/webhooks/new"), _wrong_form),
+    Shot("webhook", _webhook()),
+    Shot("webhook-over-time", _webhook("?tab=time&over=15m")),
+    Shot("webhook-settings", _webhook("?tab=settings")),
+    Shot("webhook-secret", _webhook("?tab=secret")),
+    Shot("webhook-test", _webhook(), _click("test-open")),
+    Shot("delivery-delivered", _delivery("delivered")),
+    Shot("delivery-retrying", _delivery("retrying")),
+    Shot("palette", _at("/webhooks"), lambda page: page.keyboard.press("Control+k")),
+    Shot("api-keys", _at("/settings/api-keys")),
+)
+
+
+@contextmanager
+def _demo(instance: Instance) -> Iterator[None]:
+    process = subprocess.Popen([*instance.command, "demo"], cwd=instance.folder, env=instance.environment)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _take(browser: Browser, site: Site, shot: Shot, size: str, theme: Literal["light", "dark"]) -> Path:
+    width, height = SIZES[size]
+    context = browser.new_context(
+        base_url=site.url, viewport={"width": width, "height": height}, color_scheme=theme, reduced_motion="reduce"
+    )
+    if shot.signed_in:
+        context.add_cookies(site.cookies())  # type: ignore[arg-type]
+    page = context.new_page()
+    page.goto(shot.path(site))
+    if shot.signed_in:
+        expect(page.get_by_test_id("live-indicator")).to_have_attribute("data-state", "live")
+        expect(page.locator(".rt-Skeleton")).to_have_count(0)
+    shot.act(page)
+    page.wait_for_timeout(600)  # charts and images are drawn
+    file = FOLDER / f"{shot.name}-{size}-{theme}.png"
+    page.screenshot(path=file)
+    context.close()
+    return file
+
+
+def main() -> None:
+    """Take those pictures whose file names contain all words of the command line."""
+    words = sys.argv[1:]
+    root = frontend.source_tree()
+    assert root is not None, "pictures are taken of a source tree"
+    frontend.build_if_stale(root)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    settings = {"admin_email": EMAIL, "admin_password": PASSWORD, "allow_private_networks": "127.0.0.0/8"}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        sync_playwright() as playwright,
+        running(Path(folder), **settings) as instance,
+        _demo(instance),
+    ):
+        site = Site(instance.url, EMAIL, PASSWORD, instance)
+        site.sign_in()
+        site.post("/api-keys", {"name": "Billing service", "scopes": ["events:write"]})
+        while len(site.get("/deliveries", status="delivered", limit="200")["data"]) < _TRAFFIC:
+            time.sleep(1)
+        browser = playwright.chromium.launch(executable_path=chromium.find(), args=[*chromium.ARGUMENTS])
+        for shot, size, theme in product(SHOTS, SIZES, THEMES):
+            if all(word in f"{shot.name}-{size}-{theme}" for word in words):
+                print(_take(browser, site, shot, size, theme).relative_to(FOLDER.parents[1]), flush=True)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
