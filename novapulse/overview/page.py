@@ -179,7 +179,12 @@ def _feed() -> rx.Component:
 def _queues() -> rx.Component:
     return rx.table.root(
         rx.table.header(
-            rx.table.row(*(rx.table.column_header_cell(t) for t in ("Queue", "Waiting", "Active", "Done", "Health")))
+            rx.table.row(
+                *(
+                    rx.table.column_header_cell(t, class_name="np-wide-only" if t == "Done" else "")
+                    for t in ("Queue", "Waiting", "Active", "Done", "Health")
+                )
+            )
         ),
         rx.table.body(
             rx.foreach(
@@ -188,7 +193,7 @@ def _queues() -> rx.Component:
                     rx.table.row_header_cell(q["name"].to(str)),
                     rx.table.cell(q["waiting"].to(str)),
                     rx.table.cell(q["active"].to(str)),
-                    rx.table.cell(q["completed"].to(str)),
+                    rx.table.cell(q["completed"].to(str), class_name="np-wide-only"),
                     rx.table.cell(status_badge(q["health"])),
                 ),
             )

@@ -57,7 +57,9 @@ def section(title: str, *children: rx.Component, action: rx.Component | None = N
     )
 
 
-def empty_state(icon: str, title: str, text: str, action: rx.Component | None = None) -> rx.Component:
+def empty_state(
+    icon: str, title: str, text: str, action: rx.Component | None = None, *, testid: str = "empty"
+) -> rx.Component:
     """Nothing here yet: why, and the one next thing to do."""
     return rx.center(
         rx.vstack(
@@ -76,6 +78,7 @@ def empty_state(icon: str, title: str, text: str, action: rx.Component | None = 
         ),
         padding="56px 16px",
         width="100%",
+        custom_attrs={"data-testid": testid},
     )
 
 
@@ -130,7 +133,7 @@ def confirm_by_name(
     return rx.alert_dialog.root(
         rx.alert_dialog.trigger(trigger),
         rx.alert_dialog.content(
-            rx.alert_dialog.title(title),
+            rx.alert_dialog.title(title, size="4"),
             rx.alert_dialog.description(text, size="2"),
             rx.text("Type ", rx.code(name), " to confirm.", size="2", margin_top="12px"),
             rx.input(
@@ -156,6 +159,7 @@ def confirm_by_name(
             ),
             max_width="440px",
         ),
+        on_open_change=lambda _: on_type(""),  # what was typed before counts no more
     )
 
 
@@ -197,4 +201,5 @@ def sparkline(points: Any, key: str = "v") -> rx.Component:
         height=36,
         width="100%",
         margin={"top": 2, "right": 0, "left": 0, "bottom": 0},
+        custom_attrs={"accessibilityLayer": False},  # or each line would be a stop for the keyboard
     )

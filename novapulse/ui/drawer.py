@@ -15,7 +15,8 @@ def drawer(*children: rx.Component, open: Any, on_close: Any, testid: str) -> rx
     return rx.drawer.root(
         rx.drawer.overlay(class_name="np-veil"),
         rx.drawer.portal(
-            rx.drawer.content(*children, class_name="np-drawer", custom_attrs={"data-testid": testid}),
+            # Reflex sets both edges; with a width of its own the panel would stick to the left one.
+            rx.drawer.content(*children, class_name="np-drawer", left="auto", custom_attrs={"data-testid": testid}),
         ),
         direction="right",
         open=open,

@@ -1,4 +1,4 @@
-// Ctrl/Cmd-K: go to a page, find a webhook by name, URL or id, or a delivery or an event by id. `?`: the shortcuts.
+// Ctrl/Cmd-K: go to a page, find a webhook by name, URL or id, a delivery by its id or its event's. `?`: the shortcuts.
 import { useEffect, useRef, useState } from "react";
 import { useNavigate } from "react-router";
 import { Search } from "lucide-react";
@@ -28,16 +28,18 @@ async function read(path, signal) {
   return answer?.ok ? answer.json() : null;
 }
 
+function delivery({ id, event_type, status, webhook_id }) {
+  return { label: event_type, note: `delivery, ${status}`, href: `/webhooks/${webhook_id}?delivery=${id}` };
+}
+
 async function lookUp(needle, signal) {
   if (/^dlv_[0-9a-f]{32}$/.test(needle)) {
     const found = await read(`/deliveries/${needle}`, signal);
-    return found
-      ? [{ label: found.event_type, note: `delivery, ${found.status}`, href: `/webhooks/${found.webhook_id}?delivery=${needle}` }]
-      : [];
+    return found ? [delivery(found)] : [];
   }
   if (/^evt_[0-9a-f]{32}$/.test(needle)) {
-    const found = await read(`/events/${needle}`, signal);
-    return found ? [{ label: found.type, note: "event", href: `/events?event=${needle}` }] : [];
+    const page = await read(`/deliveries?limit=8&event_id=${needle}`, signal);
+    return (page?.data ?? []).map(delivery);
   }
   if (needle.length < 2) return [];
   const page = await read(`/webhooks?limit=8&q=${encodeURIComponent(needle)}`, signal);

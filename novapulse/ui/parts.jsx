@@ -18,6 +18,19 @@ export function Watch({ value, onChange }) {
   return null;
 }
 
+// Past what each page begins with. Not a router's link: to that the fragment would be another page.
+export function SkipLink() {
+  const skip = (event) => {
+    event.preventDefault();
+    document.getElementById("content")?.focus();
+  };
+  return (
+    <a href="#content" className="np-skip" onClick={skip} data-testid="skip-link">
+      Skip to content
+    </a>
+  );
+}
+
 const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 
 // A span of time as people say it: its largest unit.

@@ -22,6 +22,13 @@ class Watch(rx.Component):
     on_change: rx.EventHandler[no_args_event_spec]
 
 
+class SkipLink(rx.Component):
+    """For the keyboard: straight to the content."""
+
+    library = _PARTS
+    tag = "SkipLink"
+
+
 class TimeAgo(rx.Component):
     """A relative time that keeps itself up to date."""
 
@@ -105,6 +112,7 @@ class Shortcuts(rx.Component):
 
 
 watch = Watch.create
+skip_link = SkipLink.create
 time_ago = TimeAgo.create
 copy_button = CopyButton.create
 secret_box = SecretBox.create

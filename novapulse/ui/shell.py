@@ -18,6 +18,7 @@ from novapulse.ui.parts import (
     search_button,
     shortcuts,
     sidebar_toggle,
+    skip_link,
     theme_menu,
     user_menu,
 )
@@ -49,7 +50,7 @@ def shell(
     """A page: `active` names its entry of the sidebar, `crumbs` the way to it."""
     pages = [{"label": page.label, "href": page.href, "key": page.key} for page in (*PAGES, *SETTINGS)]
     return rx.el.div(
-        rx.el.a("Skip to content", href="#content", class_name="np-skip"),
+        skip_link(),
         palette(pages=pages),
         shortcuts(pages=pages),
         rx.el.aside(_brand(), _navigation(active), rx.spacer(), _foot(), class_name="np-sidebar"),
@@ -65,7 +66,7 @@ def shell(
                 user_menu(),
                 class_name="np-top",
             ),
-            rx.el.main(*children, id="content", class_name="np-main"),
+            rx.el.main(*children, id="content", class_name="np-main", tab_index=-1),
             min_width="0",
         ),
         class_name="np-layout",
@@ -151,6 +152,7 @@ def _phone_menu(active: str) -> rx.Component:
                 rx.spacer(),
                 _foot(),
                 class_name="np-phone-menu",
+                custom_attrs={"data-testid": "phone-nav"},
             )
         ),
         direction="left",

@@ -77,6 +77,21 @@ export function LiveIndicator({ at, lost, onPause }) {
   );
 }
 
+// A menu of the top bar. It lies in the bar, a landmark, and leaves the page in reach: as a modal one it would hide from
+// screen readers what one can still tab to.
+function Menu({ trigger, children }) {
+  const [bar, setBar] = useState(null);
+  useEffect(() => setBar(document.querySelector(".np-top")), []);
+  return (
+    <DropdownMenu.Root modal={false}>
+      <DropdownMenu.Trigger>{trigger}</DropdownMenu.Trigger>
+      <DropdownMenu.Content align="end" container={bar}>
+        {children}
+      </DropdownMenu.Content>
+    </DropdownMenu.Root>
+  );
+}
+
 const THEMES = [
   ["system", "Like the system", Monitor],
   ["light", "Light", Sun],
@@ -87,22 +102,21 @@ export function ThemeMenu() {
   const { rawColorMode, setColorMode } = useContext(ColorModeContext);
   const Icon = (THEMES.find(([name]) => name === rawColorMode) ?? THEMES[0])[2];
   return (
-    <DropdownMenu.Root>
-      <DropdownMenu.Trigger>
+    <Menu
+      trigger={
         <button type="button" className="np-icon" aria-label="Theme" title="Theme" data-testid="theme-switch">
           <Icon size={17} aria-hidden="true" />
         </button>
-      </DropdownMenu.Trigger>
-      <DropdownMenu.Content align="end">
-        <DropdownMenu.RadioGroup value={rawColorMode} onValueChange={setColorMode}>
-          {THEMES.map(([name, label]) => (
-            <DropdownMenu.RadioItem key={name} value={name} data-testid={`theme-${name}`}>
-              {label}
-            </DropdownMenu.RadioItem>
-          ))}
-        </DropdownMenu.RadioGroup>
-      </DropdownMenu.Content>
-    </DropdownMenu.Root>
+      }
+    >
+      <DropdownMenu.RadioGroup value={rawColorMode} onValueChange={setColorMode}>
+        {THEMES.map(([name, label]) => (
+          <DropdownMenu.RadioItem key={name} value={name} data-testid={`theme-${name}`}>
+            {label}
+          </DropdownMenu.RadioItem>
+        ))}
+      </DropdownMenu.RadioGroup>
+    </Menu>
   );
 }
 
@@ -126,26 +140,25 @@ export function UserMenu() {
       .catch(() => null);
   }, []);
   return (
-    <DropdownMenu.Root>
-      <DropdownMenu.Trigger>
+    <Menu
+      trigger={
         <button type="button" className="np-avatar" aria-label="Your account" data-testid="user-menu">
           {(user?.email ?? " ").slice(0, 1).toUpperCase()}
         </button>
-      </DropdownMenu.Trigger>
-      <DropdownMenu.Content align="end">
-        <div className="np-who">
-          <strong data-testid="user-email">{user?.email ?? "…"}</strong>
-          <span data-testid="user-role">{user ? user.role[0].toUpperCase() + user.role.slice(1) : "…"}</span>
-        </div>
-        <DropdownMenu.Separator />
-        <DropdownMenu.Item onSelect={() => window.dispatchEvent(new Event("np:shortcuts"))} shortcut="?">
-          Keyboard shortcuts
-        </DropdownMenu.Item>
-        <DropdownMenu.Item onSelect={signOut} data-testid="sign-out">
-          <LogOut size={15} aria-hidden="true" /> Sign out
-        </DropdownMenu.Item>
-      </DropdownMenu.Content>
-    </DropdownMenu.Root>
+      }
+    >
+      <div className="np-who">
+        <strong data-testid="user-email">{user?.email ?? "…"}</strong>
+        <span data-testid="user-role">{user ? user.role[0].toUpperCase() + user.role.slice(1) : "…"}</span>
+      </div>
+      <DropdownMenu.Separator />
+      <DropdownMenu.Item onSelect={() => window.dispatchEvent(new Event("np:shortcuts"))} shortcut="?">
+        Keyboard shortcuts
+      </DropdownMenu.Item>
+      <DropdownMenu.Item onSelect={signOut} data-testid="sign-out">
+        <LogOut size={15} aria-hidden="true" /> Sign out
+      </DropdownMenu.Item>
+    </Menu>
   );
 }
 

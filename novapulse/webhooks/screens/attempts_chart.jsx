@@ -59,7 +59,7 @@ export function AttemptsChart({ points, minutes }) {
       <div className="np-chart-area" aria-hidden="true">
         {nothing ? <p>No attempts in this time.</p> : null}
         <ResponsiveContainer width="100%" height="100%">
-          <ComposedChart data={points} margin={{ top: 8, right: 0, left: 0, bottom: 0 }} barCategoryGap="18%">
+          <ComposedChart data={points} margin={{ top: 8, right: 0, left: 0, bottom: 0 }} barCategoryGap="18%" accessibilityLayer={false}>
             <CartesianGrid vertical={false} stroke="var(--gray-a4)" />
             <XAxis dataKey="at" tickFormatter={clock} tick={TICK} tickLine={false} axisLine={{ stroke: "var(--gray-a6)" }} minTickGap={44} />
             <YAxis yAxisId="count" allowDecimals={false} tick={TICK} tickLine={false} axisLine={false} width={44} />

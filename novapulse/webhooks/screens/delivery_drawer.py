@@ -24,7 +24,7 @@ def delivery_drawer() -> rx.Component:
             id=d["id"].to(str),
             on_close=DeliveryState.close,
         ),
-        rx.cond(d["why"] != "", rx.text(d["why"].to(str), size="2", color="var(--gray-11)")),
+        _next(d),
         _acts(d),
         rx.el.section(
             rx.heading("Attempts", size="2", as_="h3"),
@@ -47,6 +47,21 @@ def delivery_drawer() -> rx.Component:
         open=DeliveryState.open_id != "",
         on_close=DeliveryState.close,
         testid="delivery-drawer",
+    )
+
+
+def _next(d: Any) -> rx.Component:
+    """When the next attempt is, and why then; or why there is none."""
+    when = rx.fragment("Next attempt ", time_ago(at=d["next"].to(str), due=True), ". ")
+    return rx.cond(
+        d["why"] != "",
+        rx.text(
+            rx.cond((d["status"] == "retrying") & (d["next"] != ""), when),
+            d["why"].to(str),
+            size="2",
+            color="var(--gray-11)",
+            custom_attrs={"data-testid": "delivery-next"},
+        ),
     )
 
 

@@ -22,6 +22,7 @@ def delivery_log() -> rx.Component:
             _select(
                 "status", "Any status", DetailState.status, [(s.value, s.value.capitalize()) for s in DeliveryStatus]
             ),
+            _type_filter(),
             _select(
                 "span",
                 "Any time",
@@ -66,11 +67,22 @@ def delivery_log() -> rx.Component:
         rx.hstack(
             rx.cond(
                 DetailState.cursor != "",
-                rx.button("Newest", variant="soft", color_scheme="gray", on_click=DetailState.go("cursor", "")),
+                rx.button(
+                    "Newest",
+                    variant="soft",
+                    color_scheme="gray",
+                    on_click=DetailState.go("cursor", ""),
+                    custom_attrs={"data-testid": "log-newest"},
+                ),
             ),
             rx.cond(
                 DetailState.next_cursor != "",
-                rx.button("Older", variant="soft", on_click=DetailState.go("cursor", DetailState.next_cursor)),
+                rx.button(
+                    "Older",
+                    variant="soft",
+                    on_click=DetailState.go("cursor", DetailState.next_cursor),
+                    custom_attrs={"data-testid": "log-older"},
+                ),
             ),
             justify="end",
             width="100%",
@@ -78,6 +90,22 @@ def delivery_log() -> rx.Component:
         spacing="3",
         width="100%",
         align="stretch",
+    )
+
+
+def _type_filter() -> rx.Component:
+    return rx.form(
+        rx.input(
+            rx.input.slot(rx.icon("search", size=15)),
+            name="event_type",
+            default_value=DetailState.event_type,
+            key=DetailState.event_type,
+            placeholder="Any event type",
+            custom_attrs={"aria-label": "Filter by event type", "data-testid": "log-event-type", "list": "log-types"},
+        ),
+        rx.el.datalist(rx.foreach(DetailState.types, lambda name: rx.el.option(value=name)), id="log-types"),
+        on_submit=DetailState.filter_type,
+        width="210px",
     )
 
 

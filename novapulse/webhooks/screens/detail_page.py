@@ -50,6 +50,7 @@ def _content(w: Any) -> rx.Component:
                 + " Its deliveries wait; enable it when it works.",
                 icon="circle-off",
                 color_scheme="red",
+                custom_attrs={"data-testid": "webhook-disabled"},
             ),
         ),
         _numbers(),

@@ -12,14 +12,17 @@ from novapulse.core.errors import NotFoundError, ProblemError
 from novapulse.core.runtime import current
 from novapulse.security.handlers import handler, handler_actor
 from novapulse.ui.urls import chosen, with_query
-from novapulse.webhooks import deliveries, service, stats
+from novapulse.webhooks import deliveries, event_types, service, stats
+from novapulse.webhooks.matching import matches
 from novapulse.webhooks.models import DeliveryStatus
 from novapulse.webhooks.schemas import WebhookPatch
 from novapulse.webhooks.screens.chart_state import DEFAULT_SPAN, SPANS, ChartState, show_attempts
 from novapulse.webhooks.screens.delivery_state import DeliveryState, show_delivery
 from novapulse.webhooks.screens.shown import delivery_row, header_lines, milliseconds, percent
+from novapulse.webhooks.screens.test_state import TestState
 
 _PAGE = 25
+_TYPES_MAX = 200
 WINDOWS = {"1h": 3600, "24h": 24 * 3600, "7d": 7 * 24 * 3600}
 DEFAULT_WINDOW = "24h"
 AGES = {"15m": 900, "1h": 3600, "24h": 24 * 3600, "7d": 7 * 24 * 3600}
@@ -39,6 +42,7 @@ class DetailState(rx.State):
     cursor: str = ""
     status: str = ""
     event_type: str = ""
+    types: list[str] = []  # noqa: RUF012 - of the catalogue, to pick from
     span: str = ""
     following: bool = True
     problem: str = ""
@@ -53,6 +57,7 @@ class DetailState(rx.State):
         webhook_id = self._wanted_id()
         if webhook_id != self.webhook.get("id"):
             self.loaded, self.webhook, self.rows = False, {}, []
+            (await self.get_state(TestState)).shown = False
         self.status = chosen(query, "status", set(DeliveryStatus))
         self.event_type = str(query.get("event_type", ""))[:128]
         self.span = chosen(query, "span", AGES)
@@ -67,6 +72,7 @@ class DetailState(rx.State):
             self.problem = error.detail
             return None
         try:
+            await self._read_types()
             await self._read_parts()
         except ProblemError as error:
             return rx.toast.error(error.detail)
@@ -92,6 +98,12 @@ class DetailState(rx.State):
             return None
         changes = {name: "" if value in ("all", TABS[0]) else str(value)}
         return rx.redirect(with_query(self.router.url, **({"cursor": ""} | changes)))
+
+    @handler(Permission.WEBHOOKS_READ)
+    @rx.event
+    def filter_type(self, form: dict[str, Any]) -> Any:
+        """Show the deliveries of one event type only."""
+        return DetailState.go("event_type", str(form.get("event_type", "")).strip())
 
     @handler(Permission.WEBHOOKS_READ)
     @rx.event
@@ -187,6 +199,11 @@ class DetailState(rx.State):
         self.next_cursor = page.next_cursor or ""
         self.problem = ""
         self.loaded = True
+
+    async def _read_types(self) -> None:
+        page = await event_types.list_event_types(current(), await handler_actor(self), limit=_TYPES_MAX)
+        patterns = self.webhook["event_types"].split(", ")
+        self.types = [view.name for view in page.data if any(matches(pattern, view.name) for pattern in patterns)]
 
     async def _read_parts(self) -> None:
         """What other states show on this page: the chart, and the open delivery."""

@@ -10,7 +10,7 @@ import reflex as rx
 
 from novapulse.ui.components import field, link_button
 from novapulse.ui.parts import copy_button, secret_box
-from novapulse.ui.shell import shell
+from novapulse.ui.shell import page_head, shell
 from novapulse.webhooks.screens.form_state import FormState
 from novapulse.webhooks.screens.verification import EXAMPLES
 
@@ -18,6 +18,7 @@ from novapulse.webhooks.screens.verification import EXAMPLES
 def new_page() -> rx.Component:
     """Making a webhook."""
     return shell(
+        page_head("New webhook", "A URL that gets your events, signed and retried until they arrive."),
         rx.cond(FormState.made_id != "", _made(), _form("Create webhook", "/webhooks")),
         active="Webhooks",
         crumbs=[("Webhooks", "/webhooks"), ("New webhook", None)],
@@ -27,6 +28,7 @@ def new_page() -> rx.Component:
 def edit_page() -> rx.Component:
     """Changing a webhook."""
     return shell(
+        page_head("Edit webhook", "Changes hold from the next attempt on."),
         _form("Save changes", "/webhooks/" + FormState.webhook_id),
         active="Webhooks",
         crumbs=[("Webhooks", "/webhooks"), ("Edit", None)],

@@ -82,7 +82,11 @@ def _nothing() -> rx.Component:
     return rx.cond(
         filtered,
         empty_state(
-            "search-x", "Nothing matches", "No webhook fits these filters.", rx.link("Show all", href="/webhooks")
+            "search-x",
+            "Nothing matches",
+            "No webhook fits these filters.",
+            rx.link("Show all", href="/webhooks"),
+            testid="nothing-matches",
         ),
         empty_state(
             "webhook",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -78,11 +79,10 @@ def pretty(text: str) -> str:
 
 
 def curl(url: str, body: str, headers: dict[str, str]) -> str:
-    """The same request for a shell; single quotes in the body are escaped."""
-    kept = {name: value for name, value in headers.items() if value != "***"}
-    quoted = body.replace("'", "'\\''")
-    lines = [f"curl -X POST '{url}'", *(f"  -H '{name}: {value}'" for name, value in kept.items()), f"  -d '{quoted}'"]
-    return " \\\n".join(lines)
+    """The same request for a shell, whatever is in it; hidden headers are left out."""
+    kept = [f"{name}: {value}" for name, value in headers.items() if value != "***"]
+    lines = [f"curl -X POST {quote(url)}", *(f"-H {quote(line)}" for line in kept), f"--data-raw {quote(body)}"]
+    return " \\\n  ".join(lines)
 
 
 def percent(share: float | None) -> str:

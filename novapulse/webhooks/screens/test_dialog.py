@@ -21,7 +21,9 @@ def test_dialog(webhook_id: Any) -> rx.Component:
             rx.dialog.description("A real signed delivery, sent now and once.", size="2", color="var(--gray-11)"),
             rx.vstack(
                 rx.select.root(
-                    rx.select.trigger(width="100%", custom_attrs={"aria-label": "Event type"}),
+                    rx.select.trigger(
+                        width="100%", custom_attrs={"aria-label": "Event type", "data-testid": "test-type"}
+                    ),
                     rx.select.content(rx.foreach(TestState.types, lambda t: rx.select.item(t, value=t))),
                     value=TestState.type,
                     on_change=TestState.pick,
@@ -39,7 +41,13 @@ def test_dialog(webhook_id: Any) -> rx.Component:
                 ),
                 rx.cond(
                     TestState.problem != "",
-                    rx.callout(TestState.problem, icon="triangle-alert", color_scheme="red", role="alert"),
+                    rx.callout(
+                        TestState.problem,
+                        icon="triangle-alert",
+                        color_scheme="red",
+                        role="alert",
+                        custom_attrs={"data-testid": "test-problem"},
+                    ),
                 ),
                 rx.cond(TestState.attempt.contains("number"), _result()),
                 rx.hstack(
