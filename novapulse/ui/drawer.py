@@ -7,7 +7,7 @@ from typing import Any
 
 import reflex as rx
 
-from novapulse.ui.parts import copy_button
+from novapulse.ui.parts import copy_button, return_focus
 
 
 def drawer(*children: rx.Component, open: Any, on_close: Any, testid: str) -> rx.Component:  # noqa: A002 - Radix's name
@@ -16,7 +16,9 @@ def drawer(*children: rx.Component, open: Any, on_close: Any, testid: str) -> rx
         rx.drawer.overlay(class_name="np-veil"),
         rx.drawer.portal(
             # Reflex sets both edges; with a width of its own the panel would stick to the left one.
-            rx.drawer.content(*children, class_name="np-drawer", left="auto", custom_attrs={"data-testid": testid}),
+            rx.drawer.content(
+                return_focus(), *children, class_name="np-drawer", left="auto", custom_attrs={"data-testid": testid}
+            ),
         ),
         direction="right",
         open=open,

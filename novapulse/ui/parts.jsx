@@ -31,6 +31,15 @@ export function SkipLink() {
   );
 }
 
+// Inside a panel that nothing on the page is the trigger of: when it closes, the focus is where it was before.
+export function ReturnFocus() {
+  useEffect(() => {
+    const before = document.activeElement;
+    return () => setTimeout(() => before?.isConnected && before.focus({ preventScroll: true }));
+  }, []);
+  return null;
+}
+
 const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 
 // A span of time as people say it: its largest unit.

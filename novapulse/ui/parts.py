@@ -29,6 +29,13 @@ class SkipLink(rx.Component):
     tag = "SkipLink"
 
 
+class ReturnFocus(rx.Component):
+    """Gives the focus back when the panel around it closes."""
+
+    library = _PARTS
+    tag = "ReturnFocus"
+
+
 class TimeAgo(rx.Component):
     """A relative time that keeps itself up to date."""
 
@@ -113,6 +120,7 @@ class Shortcuts(rx.Component):
 
 watch = Watch.create
 skip_link = SkipLink.create
+return_focus = ReturnFocus.create
 time_ago = TimeAgo.create
 copy_button = CopyButton.create
 secret_box = SecretBox.create

@@ -71,6 +71,7 @@ def _content(w: Any) -> rx.Component:
             ),
             value=DetailState.tab,
             on_change=lambda tab: DetailState.go("tab", tab),
+            activation_mode="manual",  # with focus as well, each click would go there twice, and Back once nowhere
             width="100%",
         ),
         delivery_drawer(),
