@@ -12,14 +12,17 @@ from novapulse.core.version import VERSION
 from novapulse.jobs.api import router as jobs_router
 from novapulse.operations.api import router as operations_router
 from novapulse.security import pages
-from novapulse.security.api import router as security_router
-from novapulse.security.authenticate import current_actor, current_session
+from novapulse.security.api import routers as security_routers
+from novapulse.security.authenticate import current_actor
+from novapulse.security.policy import policies_of
 from novapulse.settings import Settings
 from novapulse.webhooks.api import router as webhooks_router
 
 _DESCRIPTION = """Send events, manage webhooks, and see what became of each delivery.
 
 Send an API key as `Authorization: Bearer np_live_...`. Errors are RFC 9457 problem documents."""
+
+API_ROUTERS = (webhooks_router, jobs_router, *security_routers, operations_router)
 
 
 def make_api(settings: Settings) -> FastAPI:
@@ -34,11 +37,11 @@ def make_api(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         servers=[{"url": "/api/v1"}],
     )
-    routers = (webhooks_router, jobs_router, security_router, operations_router)
-    for router in routers:
+    policies = {(method, path): policy for method, path, policy in policies_of(API_ROUTERS)}
+    for router in API_ROUTERS:
         api.include_router(router)
-    install(api, lambda path: openapi.methods_at(routers, path))
-    openapi.describe(api, routers, by_key=current_actor, by_session=current_session)
+    install(api, lambda path: openapi.methods_at(API_ROUTERS, path))
+    openapi.describe(api, API_ROUTERS, {route: policy.who for route, policy in policies.items()})
     api.state.authenticate = current_actor
     larger = {"/events/batch": settings.max_batch_bytes}
     api.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, larger=larger)

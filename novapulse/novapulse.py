@@ -39,7 +39,7 @@ async def _lifespan() -> AsyncGenerator[None]:
     logging.configure(_settings, "web")
     enqueue = make_enqueue(_settings)
     rt = open_runtime(_settings, enqueue)
-    tasks = [asyncio.create_task(work) for work in (Broadcaster(rt, app).run(), sessions.follow_revocations(rt))]
+    tasks = [asyncio.create_task(work) for work in (Broadcaster(rt, app).run(), sessions.follow_changes(rt))]
     try:
         yield
     finally:

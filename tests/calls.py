@@ -28,6 +28,8 @@ TABLES = (
     "session",
     "api_key",
     "idempotent_answer",
+    "audit",
+    "email",
 )
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from novapulse.core.errors import ForbiddenError
+from novapulse.core.clock import now_ms
+from novapulse.core.errors import EnrolmentError, ForbiddenError, ReauthenticationError
 
 
 class Permission(StrEnum):
@@ -23,6 +24,7 @@ class Permission(StrEnum):
     JOBS_WRITE = "jobs:write"
     KEYS_WRITE = "keys:write"
     USERS_WRITE = "users:write"
+    SECURITY_WRITE = "security:write"
     AUDIT_READ = "audit:read"
     METRICS = "metrics"
 
@@ -66,6 +68,10 @@ class Actor:
     name: str
     permissions: frozenset[Permission]
     tenant: str | None = None  # set: sees and touches this tenant's rows only
+    session_id: str | None = None  # of a user: the browser's session
+    sudo_until: int = 0  # ms; of a user: proven to be themselves until then
+    must_enrol: bool = False  # of a user: may do nothing until a second factor is set up
+    ip: str = ""
 
     def may(self, permission: Permission) -> bool:
         """Whether the permission is held."""
@@ -76,9 +82,21 @@ class Actor:
 
         Raises:
             ForbiddenError: it is not.
+            EnrolmentError: it would be, once a second factor is set up.
         """
+        if self.must_enrol:
+            raise EnrolmentError()
         if permission not in self.permissions:
             raise ForbiddenError(f"This needs the permission '{permission}', which {self.name} does not have.")
+
+    def require_sudo(self) -> None:
+        """Refuse a person who has not proven lately that it is them; keys and the system are what they are.
+
+        Raises:
+            ReauthenticationError: a sign-in or re-authentication is too long ago.
+        """
+        if self.kind == "user" and self.sudo_until <= now_ms():
+            raise ReauthenticationError()
 
 
 SYSTEM = Actor("system", "system", "NovaPulse", frozenset(Permission))

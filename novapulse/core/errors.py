@@ -22,6 +22,7 @@ class ProblemError(Exception):
     title: str = "Internal error"
     headers: dict[str, str] = field(default_factory=dict[str, str])
     errors: list[FieldError] = field(default_factory=list[FieldError])
+    type: str = "about:blank"  # RFC 9457, 3.1.1: a URI where programs have to tell this problem from others
 
     def __str__(self) -> str:
         return self.detail
@@ -40,6 +41,22 @@ class UnauthorizedError(ProblemError):
 class ForbiddenError(ProblemError):
     def __init__(self, detail: str) -> None:
         super().__init__(detail, 403, "Not allowed")
+
+
+class ReauthenticationError(ForbiddenError):
+    """Allowed, once the person has proven again that it is them."""
+
+    def __init__(self) -> None:
+        super().__init__("Confirm that it is you: POST /auth/reauthenticate with your password or a code.")
+        self.type = "urn:novapulse:problem:reauthenticate"
+
+
+class EnrolmentError(ForbiddenError):
+    """Allowed, once the person has set up a second factor, which is required of them."""
+
+    def __init__(self) -> None:
+        super().__init__("Your role requires a second factor: set one up first, at /settings/security/enrol.")
+        self.type = "urn:novapulse:problem:enrol"
 
 
 class NotFoundError(ProblemError):

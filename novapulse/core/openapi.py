@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -52,18 +52,16 @@ _SCHEMES: dict[str, Any] = {
 }
 
 
-def describe(
-    api: FastAPI, routers: Sequence[APIRouter], *, by_key: Callable[..., Any], by_session: Callable[..., Any]
-) -> None:
+def describe(api: FastAPI, routers: Sequence[APIRouter], callers: Mapping[tuple[str, str], str]) -> None:
     """Have the document of `api` tell of errors and credentials.
 
-    `by_key` and `by_session` are the dependencies of the routes that take a key or a session, and a session only.
+    `callers` says of each method and path who may call: an `actor` (user or key), a `session`, or `anybody`.
     """
     write = api.openapi
 
     def openapi() -> dict[str, Any]:
         if api.openapi_schema is None:
-            _complete(write(), routers, by_key, by_session)
+            _complete(write(), routers, callers)
         assert api.openapi_schema is not None
         return api.openapi_schema
 
@@ -77,36 +75,31 @@ def methods_at(routers: Sequence[APIRouter], path: str) -> list[str]:
     return sorted({method for route in exact or fitting for method in route.methods or ()})
 
 
-def _complete(
-    document: dict[str, Any],
-    routers: Sequence[APIRouter],
-    by_key: Callable[..., Any],
-    by_session: Callable[..., Any],
-) -> None:
+def _complete(document: dict[str, Any], routers: Sequence[APIRouter], callers: Mapping[tuple[str, str], str]) -> None:
     components: dict[str, Any] = document.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = _PROBLEM
     components["securitySchemes"] = _SCHEMES
     for unused in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(unused, None)
     for route in _routes(routers):
-        needs = {dependency.call for dependency in route.dependant.dependencies}
         for method in (route.methods or ()) if route.include_in_schema else ():
             operation = document["paths"][route.path][method.lower()]
-            if needs & {by_key, by_session}:
-                schemes = ("key", "session") if by_key in needs else ("session",)
+            who = callers[method, route.path]
+            if who != "anybody":
+                schemes = ("key", "session") if who == "actor" else ("session",)
                 operation["security"] = [{scheme: list[str]()} for scheme in schemes]
-            if method == "POST" and by_key in needs:
+            if method == "POST" and who == "actor":
                 operation.setdefault("parameters", []).append(_KEY_HEADER)
-            operation["responses"] |= _problems(method, route.path, operation, needs & {by_key, by_session})
+            operation["responses"] |= _problems(method, route.path, operation, known=who != "anybody")
 
 
-def _problems(method: str, path: str, operation: dict[str, Any], credentials: Collection[Any]) -> dict[str, Any]:
+def _problems(method: str, path: str, operation: dict[str, Any], *, known: bool) -> dict[str, Any]:
     found = {"default": "Any other error."}
-    if credentials:
+    if known:
         found |= {"401": "No or bad credentials.", "403": "Not allowed."}
     if "{" in path:
         found["404"] = "There is none of this id that the caller may see."
-    if method == "POST" and credentials:
+    if method == "POST" and known:
         found["409"] = "A conflict with what is there, or with an earlier use of the Idempotency-Key."
     if "requestBody" in operation:
         found |= {"400": "Not JSON.", "413": "Too large.", "415": "Not sent as JSON."}

@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 def problem_body(error: ProblemError, instance: str, request_id: str) -> dict[str, Any]:
     """The members of a problem document."""
     body: dict[str, Any] = {
-        "type": "about:blank",
+        "type": error.type,
         "title": error.title,
         "status": error.status,
         "detail": error.detail,

@@ -6,23 +6,25 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
+from novapulse.core.actor import Actor, Permission
 from novapulse.core.http import ApiRoute
 from novapulse.core.runtime import Runtime, current
 from novapulse.jobs.counts import QueueStats, queue_stats
-from novapulse.security.authenticate import CurrentActor
+from novapulse.security.policy import needs
 
 router = APIRouter(route_class=ApiRoute, tags=["Jobs"])
 Rt = Annotated[Runtime, Depends(current)]
+ReadsJobs = Annotated[Actor, needs(Permission.JOBS_READ)]
 
 
 @router.get("/queue/stats")
-async def get_queue_stats(rt: Rt, actor: CurrentActor) -> QueueStats:
+async def get_queue_stats(rt: Rt, actor: ReadsJobs) -> QueueStats:
     """Every queue and worker now; what cannot be known is null."""
     return await queue_stats(rt, actor)
 
 
 @router.get("/workers")
-async def get_workers(rt: Rt, actor: CurrentActor) -> dict[str, Any]:
+async def get_workers(rt: Rt, actor: ReadsJobs) -> dict[str, Any]:
     """The workers that are alive."""
     stats = await queue_stats(rt, actor)
     return {"data": stats.workers, "next_cursor": None}

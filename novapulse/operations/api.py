@@ -13,8 +13,9 @@ from novapulse.core.health import Health
 from novapulse.core.http import ApiRoute
 from novapulse.core.runtime import Runtime, current
 from novapulse.core.version import VERSION
+from novapulse.security.policy import anybody
 
-router = APIRouter(route_class=ApiRoute)
+router = APIRouter(route_class=ApiRoute, dependencies=[anybody()])
 Rt = Annotated[Runtime, Depends(current)]
 
 _READY = {"database", "migrations"}  # without these a web process answers nothing; without the rest it takes events in

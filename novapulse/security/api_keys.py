@@ -139,9 +139,13 @@ async def revoke_api_key(rt: Runtime, actor: Actor, key_id: str) -> None:
     rt.part(_Known).found.clear()
 
 
-async def actor_of_key(rt: Runtime, key: str) -> Actor | None:
+async def actor_of_key(rt: Runtime, key: str, ip: str = "") -> Actor | None:
     """Who a key is, None if it does not work. Other processes notice a revocation within two seconds."""
-    return await rt.part(_Known).find(key) if key.startswith(PREFIX) else None
+    return await rt.part(_Known).find(key, ip) if key.startswith(PREFIX) else None
+
+
+def _works(now: int) -> tuple[Any, ...]:
+    return _KEY.c.revoked_at.is_(None), (_KEY.c.expires_at.is_(None)) | (_KEY.c.expires_at > now)
 
 
 def _hash(key: str) -> str:
@@ -155,22 +159,20 @@ class _Known:
         self._rt = rt
         self.found: dict[str, tuple[float, Actor]] = {}
 
-    async def find(self, key: str) -> Actor | None:
+    async def find(self, key: str, ip: str) -> Actor | None:
         hashed = _hash(key)
         known = self.found.get(hashed)
         if known is not None and known[0] > time.monotonic():
             return known[1]
         k, now = _KEY.c, now_ms()
         async with self._rt.database.read() as session:
-            row = (
-                await session.execute(select(_KEY).where(k.key_hash == hashed, k.revoked_at.is_(None)))
-            ).one_or_none()
+            row = (await session.execute(select(_KEY).where(k.key_hash == hashed, *_works(now)))).one_or_none()
         if row is None:
             self.found.pop(hashed, None)
             return None
         if row.last_used_at is None or row.last_used_at < now - _USED_EVERY_MS:
             async with self._rt.database.write() as session:
-                await session.execute(update(_KEY).where(k.id == row.id).values(last_used_at=now))
+                await session.execute(update(_KEY).where(k.id == row.id).values(last_used_at=now, last_used_ip=ip[:64]))
         actor = Actor("api_key", row.id, row.name, permissions_of(row.scopes), row.tenant)
         if len(self.found) >= _KNOWN_MAX:
             self.found.clear()

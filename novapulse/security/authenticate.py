@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import replace
 
-from fastapi import Depends, Request
+from fastapi import Request
 
 from novapulse.core.actor import Actor
 from novapulse.core.errors import ForbiddenError, UnauthorizedError
 from novapulse.core.runtime import Runtime, current
 from novapulse.security import api_keys, sessions
-from novapulse.security.origins import is_same_origin_call
-from novapulse.security.users import actor_of
+from novapulse.security.origins import client_ip, is_same_origin_call
 from novapulse.settings import Settings
 
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -20,6 +19,12 @@ _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 def cookie_name(settings: Settings) -> str:
     """The session cookie's name: with `__Host-` wherever browsers accept that, which is under TLS."""
     return "__Host-np_session" if settings.base_url.startswith("https://") else "np_session"
+
+
+def ip_of(request: Request) -> str:
+    """The caller's address, as far as the proxies that are trusted say."""
+    peer = request.client.host if request.client else ""
+    return client_ip(current().settings, peer, request.headers.get("x-forwarded-for", ""))
 
 
 async def current_actor(request: Request) -> Actor:
@@ -32,19 +37,19 @@ async def current_actor(request: Request) -> Actor:
     rt = current()
     header = request.headers.get("authorization")
     if header is not None:
-        return await _by_key(rt, header)
+        return await _by_key(rt, header, ip_of(request))
     live = await current_session(request)
     if live is None:
         raise UnauthorizedError()
-    return actor_of(live.user)
+    return live.actor(ip_of(request))
 
 
-async def _by_key(rt: Runtime, header: str) -> Actor:
+async def _by_key(rt: Runtime, header: str, ip: str) -> Actor:
     scheme, _, key = header.partition(" ")
-    actor = await api_keys.actor_of_key(rt, key.strip()) if scheme.lower() == "bearer" else None
+    actor = await api_keys.actor_of_key(rt, key.strip(), ip) if scheme.lower() == "bearer" else None
     if actor is None:
         raise UnauthorizedError("This API key does not work.")
-    return actor
+    return replace(actor, ip=ip)
 
 
 async def current_session(request: Request) -> sessions.Live | None:
@@ -62,7 +67,3 @@ async def current_session(request: Request) -> sessions.Live | None:
     ):
         raise ForbiddenError("This call was made by a page of another origin; NOVAPULSE_PUBLIC_URL names ours.")
     return live
-
-
-CurrentActor = Annotated[Actor, Depends(current_actor)]
-CurrentSession = Annotated[sessions.Live | None, Depends(current_session)]

@@ -4,33 +4,36 @@
 before its handler does, finds out who sends it from the session that the gate put on the socket, and
 lets through only what the registry allows that user. Services check the actor again.
 """
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportPrivateUsage=false
+# Socket.IO is untyped, and Reflex keeps the way to the root state to itself.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import reflex as rx
 import structlog
-from reflex.event import Event
+from reflex.event import Event, fix_events
 from reflex.middleware.middleware import Middleware
 from reflex.state import BaseState, StateUpdate
 from reflex_base.constants import RouteVar
 from reflex_base.event.context import EventContext
 
 from novapulse.core.actor import Actor, Permission
-from novapulse.core.errors import UnauthorizedError
+from novapulse.core.errors import ForbiddenError, ReauthenticationError, UnauthorizedError
 from novapulse.core.runtime import current
 from novapulse.security import sessions
 from novapulse.security.gate import SESSION_HEADER
-from novapulse.security.users import actor_of
+from novapulse.security.policy import Policy, RateClass
 
 ROOM = "live"
 PAUSED = "paused"  # in place of the room above, for who has stopped live changes
 NAMESPACE = "/_event"
 F = TypeVar("F", bound=Callable[..., Any])
 
-_ATTRIBUTE = "__novapulse_permission__"
+_ATTRIBUTE = "__novapulse_policy__"
 
 # What Reflex itself sends, by the ends of their names; they read no data of ours.
 FRAMEWORK_EVENTS = (
@@ -46,19 +49,20 @@ FRAMEWORK_EVENTS = (
 log = structlog.get_logger(__name__)
 
 
-def handler(permission: Permission) -> Callable[[F], F]:
-    """Declare what an event handler takes. Goes above `@rx.event`."""
+def handler(permission: Permission, *, sudo: bool = False) -> Callable[[F], F]:
+    """Declare what an event handler takes; with `sudo`, a person proven lately. Goes above `@rx.event`."""
+    policy = Policy("session", frozenset({permission}), sudo, RateClass.SCREEN)
 
     def declare(method: F) -> F:
         function = getattr(method, "fn", method)
-        setattr(function, _ATTRIBUTE, permission)
+        setattr(function, _ATTRIBUTE, policy)
         return method
 
     return declare
 
 
-def policy_of(registered: Any) -> Permission | None:
-    """The declared permission of a registered handler; None: it may not be called."""
+def policy_of(registered: Any) -> Policy | None:
+    """The declared policy of a registered handler; None: it may not be called."""
     return getattr(getattr(registered.handler, "fn", None), _ATTRIBUTE, None)
 
 
@@ -73,7 +77,7 @@ async def handler_actor(_state: BaseState | None = None) -> Actor:
     Raises:
         UnauthorizedError: the session has ended.
     """
-    return actor_of((await _live_session()).user)
+    return (await _live_session()).actor(_ip())
 
 
 async def _live_session() -> sessions.Live:
@@ -85,6 +89,10 @@ async def _live_session() -> sessions.Live:
     return live
 
 
+def _ip() -> str:
+    return str(EventContext.get().router_data.get(RouteVar.CLIENT_IP, ""))
+
+
 class DefaultDeny(Middleware):
     """Lets an event reach its handler only if the registry says so."""
 
@@ -94,15 +102,21 @@ class DefaultDeny(Middleware):
             live = await _live_session()
         except UnauthorizedError:
             return StateUpdate(events=[_to_sign_in()])
-        actor = actor_of(live.user)
+        actor = live.actor(_ip())
         await self._bind(state, actor)
         if not is_framework_event(event.name):
             registered = _registered(event.name)
-            permission = None if registered is None else policy_of(registered)
-            if permission is None or not actor.may(permission):
+            policy = None if registered is None else policy_of(registered)
+            try:
+                _check(policy, actor)
+            except ReauthenticationError:
+                return StateUpdate(events=_confirm_first(event))
+            except ForbiddenError:
                 log.warning("event_denied", event_name=event.name[:200], actor=actor.id)
-                return StateUpdate(events=_denied(registered is None or permission is None))
-        await self._join(app)
+                text = "This action does not exist." if policy is None else "You are not allowed to do this."
+                return StateUpdate(events=fix_events([rx.toast.error(text)], token=""))
+        if not actor.must_enrol:
+            await self._join(app)
         return None
 
     async def _bind(self, state: BaseState, actor: Actor) -> None:
@@ -125,14 +139,21 @@ def _registered(name: str) -> Any:
     return RegistrationContext.get().event_handlers.get(name)
 
 
-def _to_sign_in() -> Event:
-    from reflex.event import fix_events
+def _check(policy: Policy | None, actor: Actor) -> None:
+    if policy is None:
+        raise ForbiddenError("It has no policy.")
+    for permission in policy.permissions:
+        actor.require(permission)
+    if policy.sudo:
+        actor.require_sudo()
 
+
+def _to_sign_in() -> Event:
     return fix_events([rx.redirect("/login")], token="")[0]
 
 
-def _denied(unknown: bool) -> list[Event]:
-    from reflex.event import fix_events
-
-    text = "This action does not exist." if unknown else "You are not allowed to do this."
-    return fix_events([rx.toast.error(text)], token="")
+def _confirm_first(event: Event) -> list[Event]:
+    """Have the page ask its user who they are, and send the same event again when they have shown it."""
+    again = json.dumps({"name": event.name, "payload": dict(event.payload)})
+    script = f"window.dispatchEvent(new CustomEvent('np:reauthenticate', {{ detail: {again} }}))"
+    return fix_events([rx.call_script(script)], token="")

@@ -3,6 +3,7 @@
 A session is looked up live; what was found is kept for two seconds at most, and dropped at once in
 every web process when it is revoked.
 """
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
@@ -20,20 +21,25 @@ from pydantic import BaseModel
 from redis.exceptions import RedisError
 from sqlalchemy import select, update
 
-from novapulse.core.actor import Actor
+from novapulse.core.actor import ROLE_PERMISSIONS, Actor, Role
 from novapulse.core.clock import now_ms, rfc3339
 from novapulse.core.database import table_of
 from novapulse.core.errors import NotFoundError
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
 from novapulse.security.models import Session, User
+from novapulse.security.rules import RulesView, current_rules, must_enrol
 
-CHANNEL = "np:revoked"
-TOKEN_BYTES = 32
+REVOKED = "np:revoked"
+CHANGED = "np:session"  # what is known of a session is no longer so
+SUDO_MS = 10 * 60_000
+_BOTH_MS = 30_000  # how long the token before the last still works: requests and sockets are under way with it
+_TOKEN_BYTES = 32
 _KNOWN_FOR_S = 2.0
 _KNOWN_MAX = 10_000
 _SEEN_EVERY_MS = 60_000  # how often `last_seen_at` is written
 _SESSION = table_of(Session)
+_USER = table_of(User)
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +50,24 @@ class Live:
 
     session_id: str
     user: User
+    sudo_until: int = 0
+    must_enrol: bool = False
+    device_id: str | None = None
+
+    def actor(self, ip: str = "") -> Actor:
+        """What its user may do."""
+        user = self.user
+        permissions = ROLE_PERMISSIONS[Role(user.role)]
+        return Actor(
+            "user",
+            user.id,
+            user.email,
+            permissions,
+            session_id=self.session_id,
+            sudo_until=self.sudo_until,
+            must_enrol=self.must_enrol,
+            ip=ip,
+        )
 
 
 class SessionView(BaseModel):
@@ -57,9 +81,11 @@ class SessionView(BaseModel):
     current: bool
 
 
-async def create_session(rt: Runtime, user_id: str, *, ip: str, user_agent: str) -> str:
-    """Begin a session; the token is for the cookie and is not kept."""
-    token = secrets.token_urlsafe(TOKEN_BYTES)
+async def create_session(
+    rt: Runtime, user_id: str, *, ip: str, user_agent: str, device_id: str | None = None, methods: str = "password"
+) -> str:
+    """Begin a session; the token is for the cookie and is not kept. Who has just signed in has proven who they are."""
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
     now = now_ms()
     async with rt.database.write() as session:
         session.add(
@@ -67,18 +93,66 @@ async def create_session(rt: Runtime, user_id: str, *, ip: str, user_agent: str)
                 id=new_id("ses"),
                 token_hash=_hash(token),
                 user_id=user_id,
+                device_id=device_id,
+                methods=methods,
+                sudo_until=now + SUDO_MS,
                 created_at=now,
                 last_seen_at=now,
                 ip=ip[:64],
-                user_agent=user_agent[:300].replace("\0", ""),
+                user_agent=clean_agent(user_agent),
             )
         )
+        await session.execute(update(_USER).where(_USER.c.id == user_id).values(last_sign_in_at=now))
     return token
+
+
+def clean_agent(user_agent: str) -> str:
+    """A `User-Agent` as it is kept."""
+    return user_agent[:300].replace("\0", "")
+
+
+async def elevate(rt: Runtime, session_id: str) -> str:
+    """The user of this session has proven that it is them: for ten minutes they may do what needs that.
+
+    The session goes on under a new token, which is returned (OWASP ASVS 5.0, 7.2.4).
+    """
+    token, now, s = secrets.token_urlsafe(_TOKEN_BYTES), now_ms(), _SESSION.c
+    async with rt.database.write() as session:
+        await session.execute(
+            update(_SESSION)
+            .where(s.id == session_id)
+            .values(
+                token_hash=_hash(token),
+                previous_hash=s.token_hash,
+                previous_until=now + _BOTH_MS,
+                sudo_until=now + SUDO_MS,
+            )
+        )
+    await _changed(rt, session_id)
+    return token
+
+
+async def refresh(rt: Runtime, user_id: str) -> None:
+    """Something about this user changed that their sessions go by: have it looked up anew, everywhere."""
+    async with rt.database.read() as session:
+        ids = (await session.execute(select(_SESSION.c.id).where(_SESSION.c.user_id == user_id))).scalars().all()
+    for session_id in ids:
+        await _changed(rt, session_id)
+
+
+async def _changed(rt: Runtime, session_id: str) -> None:
+    rt.part(_Known).drop(session_id)
+    with contextlib.suppress(RedisError, OSError):
+        await rt.valkey.publish(CHANGED, session_id)
 
 
 async def find_by_token(rt: Runtime, token: str) -> Live | None:
     """The live session of a cookie."""
-    return await rt.part(_Known).find(_SESSION.c.token_hash == _hash(token), _hash(token)) if token else None
+    if not token:
+        return None
+    s, hashed = _SESSION.c, _hash(token)
+    previous = (s.previous_hash == hashed) & (s.previous_until > now_ms())
+    return await rt.part(_Known).find((s.token_hash == hashed) | previous, hashed)
 
 
 async def find_by_id(rt: Runtime, session_id: str) -> Live | None:
@@ -89,10 +163,10 @@ async def find_by_id(rt: Runtime, session_id: str) -> Live | None:
 async def list_sessions(rt: Runtime, actor: Actor, current_id: str | None) -> list[SessionView]:
     """The actor's own live sessions, latest first."""
     s = _SESSION.c
-    now = now_ms()
+    live = _is_live(await current_rules(rt), now_ms())
     async with rt.database.read() as session:
         rows = await session.execute(
-            select(_SESSION).where(s.user_id == actor.id, *_is_live(rt, now)).order_by(s.last_seen_at.desc()).limit(100)
+            select(_SESSION).where(s.user_id == actor.id, *live).order_by(s.last_seen_at.desc()).limit(100)
         )
         return [
             SessionView(
@@ -117,9 +191,9 @@ async def revoke(rt: Runtime, actor: Actor, session_id: str) -> None:
         raise NotFoundError("session", session_id)
 
 
-async def revoke_all(rt: Runtime, user_id: str) -> None:
-    """End every session of a user."""
-    await _end(rt, _SESSION.c.user_id == user_id)
+async def revoke_all(rt: Runtime, user_id: str, *, but: str | None = None) -> int:
+    """End every session of a user, `but` one; how many."""
+    return len(await _end(rt, _SESSION.c.user_id == user_id, _SESSION.c.id != (but or "")))
 
 
 async def _end(rt: Runtime, *conditions: Any) -> list[str]:
@@ -135,13 +209,13 @@ async def _end(rt: Runtime, *conditions: Any) -> list[str]:
         rt.part(_Known).forget(session_id)
         with contextlib.suppress(RedisError, OSError):
             # Without Valkey the other processes notice within the two seconds they trust what they know.
-            await rt.valkey.publish(CHANNEL, session_id)
+            await rt.valkey.publish(REVOKED, session_id)
     return ended
 
 
 async def delete_ended(rt: Runtime) -> None:
     """Housekeeping: drop sessions that ended a month ago."""
-    old = now_ms() - (rt.settings.session_max_s + 30 * 86_400) * 1000
+    old = now_ms() - ((await current_rules(rt)).session_max_s + 30 * 86_400) * 1000
     async with rt.database.write() as session:
         await session.execute(_SESSION.delete().where(_SESSION.c.created_at < old))
 
@@ -151,27 +225,28 @@ def on_revoked(rt: Runtime, listener: Callable[[str], None]) -> None:
     rt.part(_Known).listeners.append(listener)
 
 
-async def follow_revocations(rt: Runtime) -> None:
-    """Hear of sessions that other processes end. Runs as long as the web process."""
+async def follow_changes(rt: Runtime) -> None:
+    """Hear of sessions that other processes end or change. Runs as long as the web process."""
     known = rt.part(_Known)
+    takers = {REVOKED: known.forget, CHANGED: known.drop}
     while True:
         try:
             async with rt.valkey.pubsub(ignore_subscribe_messages=True) as channel:
-                await channel.subscribe(CHANNEL)
+                await channel.subscribe(*takers)
                 while True:
                     message = await channel.get_message(timeout=5)
                     if message is not None:
-                        known.forget(str(message["data"]))
+                        takers[message["channel"]](str(message["data"]))
         except (RedisError, OSError) as error:
-            log.warning("revocations_not_heard", error=str(error)[:200])
+            log.warning("sessions_not_heard_of", error=str(error)[:200])
             await asyncio.sleep(0.5)
 
 
-def _is_live(rt: Runtime, now: int) -> tuple[Any, ...]:
+def _is_live(rules: RulesView, now: int) -> tuple[Any, ...]:
     return (
         _SESSION.c.revoked_at.is_(None),
-        _SESSION.c.created_at > now - rt.settings.session_max_s * 1000,
-        _SESSION.c.last_seen_at > now - rt.settings.session_idle_s * 1000,
+        _SESSION.c.created_at > now - rules.session_max_s * 1000,
+        _SESSION.c.last_seen_at > now - rules.session_idle_s * 1000,
     )
 
 
@@ -199,17 +274,23 @@ class _Known:
             self._found[key] = (time.monotonic() + _KNOWN_FOR_S, found)
         return found
 
-    def forget(self, session_id: str) -> None:
+    def drop(self, session_id: str) -> None:
         self._found = {key: value for key, value in self._found.items() if value[1].session_id != session_id}
+
+    def forget(self, session_id: str) -> None:
+        self.drop(session_id)
         for listener in self.listeners:
             listener(session_id)
 
     async def _read(self, condition: Any) -> Live | None:
         s, now = _SESSION.c, now_ms()
+        rules = await current_rules(self._rt)
         async with self._rt.database.read() as session:
             row = (
                 await session.execute(
-                    select(s.id, s.user_id, s.last_seen_at).where(condition, *_is_live(self._rt, now))
+                    select(s.id, s.user_id, s.last_seen_at, s.sudo_until, s.device_id).where(
+                        condition, *_is_live(rules, now)
+                    )
                 )
             ).one_or_none()
             user = None if row is None else await session.get(User, row.user_id)
@@ -218,4 +299,4 @@ class _Known:
         if row.last_seen_at < now - _SEEN_EVERY_MS:
             async with self._rt.database.write() as session:
                 await session.execute(update(_SESSION).where(s.id == row.id).values(last_seen_at=now))
-        return Live(row.id, user)
+        return Live(row.id, user, row.sudo_until, must_enrol(user, rules, now), row.device_id)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
 import unicodedata
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from novapulse.core.actor import ROLE_PERMISSIONS, Actor, Permission, Role
@@ -17,21 +19,18 @@ from novapulse.core.errors import (
     ConflictError,
     ForbiddenError,
     InvalidError,
-    LimitedError,
     NotFoundError,
     UnauthorizedError,
 )
 from novapulse.core.ids import new_id
 from novapulse.core.pagination import Page, decode_cursor, page_of
 from novapulse.core.runtime import Runtime
-from novapulse.security import sessions
+from novapulse.security import sessions, throttle
 from novapulse.security.models import User
 from novapulse.security.passwords import check_password, hash_password, verify_password
 
 _USER = table_of(User)
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,190}")
-_FREE_FAILURES = 5
-_WAIT_MAX_S = 900
 WRONG = "The e-mail or the password is wrong."
 
 
@@ -141,11 +140,11 @@ async def count_users(rt: Runtime) -> int:
         return (await session.execute(select(func.count()).select_from(_USER))).scalar_one()
 
 
-async def authenticate(rt: Runtime, email: str, password: str) -> User:
+async def authenticate(rt: Runtime, email: str, password: str, device_id: str | None = None) -> User:
     """The user with this e-mail and password. Wrong e-mail and wrong password look and take the same.
 
-    Tries are counted per account in the database, before they are judged, so that many at once are no way around the
-    limit; from the fifth wrong one on, each further one doubles a wait.
+    Failures are counted per address, whether it has a user or not, and apart for each device its user has signed in
+    with before: who guesses from elsewhere cannot lock the owner out.
 
     Raises:
         UnauthorizedError: one of the two is wrong, or the user may not sign in.
@@ -155,40 +154,21 @@ async def authenticate(rt: Runtime, email: str, password: str) -> User:
         address = normalise_email(email)
     except InvalidError:
         address = ""
-    now = now_ms()
     async with rt.database.read() as session:
         user = (await session.execute(select(User).where(_USER.c.email == address))).scalar_one_or_none()
-    locked_until = 0 if user is None else await _count_try(rt, user.id, now)
-    right = await verify_password(None if user is None or locked_until else user.password_hash, password)
-    if locked_until:
-        wait_s = (locked_until - now) // 1000 + 1
-        raise LimitedError("Too many wrong passwords for this account; wait before the next try.", wait_s)
+    key = throttle_key(rt, address, device_id)
+    await throttle.count_try(rt, key)
+    right = await verify_password(None if user is None else user.password_hash, password)
     if user is None or not right or not user.active:
         raise UnauthorizedError(WRONG)
-    async with rt.database.write() as session:
-        await session.execute(
-            update(_USER).where(_USER.c.id == user.id).values(failures=0, locked_until=0, last_sign_in_at=now)
-        )
+    await throttle.forget(rt, key)
     return user
 
 
-async def _count_try(rt: Runtime, user_id: str, now: int) -> int:
-    """Count a try as a wrong one, which a right one undoes; until when (ms) none is allowed, or 0."""
-    u = _USER.c
-    async with rt.database.write() as session:
-        counted = await session.execute(
-            update(_USER)
-            .where(u.id == user_id, u.locked_until <= now)
-            .values(failures=u.failures + 1)
-            .returning(u.failures)
-        )
-        failures = counted.scalar_one_or_none()
-        if failures is None:
-            return (await session.execute(select(u.locked_until).where(u.id == user_id))).scalar_one()
-        if failures >= _FREE_FAILURES:
-            wait_s = min(_WAIT_MAX_S, 2 ** min(failures - _FREE_FAILURES, 20))
-            await session.execute(update(_USER).where(u.id == user_id).values(locked_until=now + wait_s * 1000))
-    return 0
+def throttle_key(rt: Runtime, address: str, device_id: str | None) -> str:
+    """Under which name failed passwords are counted; who reads it does not learn the address."""
+    hashed = hmac.new(rt.keyring.derive("throttle"), address.encode(), hashlib.sha256).hexdigest()[:32]
+    return f"password:{hashed}:{device_id or 'stranger'}"
 
 
 def _require(actor: Actor, role: Role | None = None) -> None:
@@ -197,11 +177,6 @@ def _require(actor: Actor, role: Role | None = None) -> None:
         raise ForbiddenError(f"This key may only act for tenant '{actor.tenant}'; users belong to none.")
     if role is not None and not ROLE_PERMISSIONS[role] <= actor.permissions:
         raise ForbiddenError("Nobody can give a role that may do more than they may.")
-
-
-def actor_of(user: User) -> Actor:
-    """What a user may do."""
-    return Actor("user", user.id, user.email, ROLE_PERMISSIONS[Role(user.role)])
 
 
 def user_view(row: Any) -> UserView:

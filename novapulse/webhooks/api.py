@@ -8,13 +8,14 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import ValidationError
 
+from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import parse_rfc3339
 from novapulse.core.errors import InvalidError, ProblemError
 from novapulse.core.http import ApiRoute
 from novapulse.core.pagination import LIMIT_DEFAULT, LIMIT_MAX, Page
 from novapulse.core.problems import from_validation
 from novapulse.core.runtime import Runtime, current
-from novapulse.security.authenticate import CurrentActor
+from novapulse.security.policy import RateClass, needs
 from novapulse.webhooks import deliveries, event_types, events, ingest, service, stats, trial
 from novapulse.webhooks.models import DeliveryStatus
 from novapulse.webhooks.schemas import (
@@ -42,6 +43,18 @@ from novapulse.webhooks.schemas import (
 router = APIRouter(route_class=ApiRoute)
 
 Rt = Annotated[Runtime, Depends(current)]
+WritesWebhooks = Annotated[Actor, needs(Permission.WEBHOOKS_WRITE)]
+ReadsWebhooks = Annotated[Actor, needs(Permission.WEBHOOKS_READ)]
+DeletesWebhooks = Annotated[Actor, needs(Permission.WEBHOOKS_WRITE, sudo=True)]
+ReadsSecrets = Annotated[Actor, needs(Permission.WEBHOOKS_SECRET, rate=RateClass.SENSITIVE)]
+RotatesSecrets = Annotated[
+    Actor, needs(Permission.WEBHOOKS_SECRET, Permission.WEBHOOKS_WRITE, rate=RateClass.SENSITIVE)
+]
+ReadsLog = Annotated[Actor, needs(Permission.WEBHOOKS_READ, Permission.DELIVERIES_READ)]
+SendsEvents = Annotated[Actor, needs(Permission.EVENTS_WRITE, rate=RateClass.INGEST)]
+ReadsEvents = Annotated[Actor, needs(Permission.EVENTS_READ)]
+ReadsDeliveries = Annotated[Actor, needs(Permission.DELIVERIES_READ)]
+WritesDeliveries = Annotated[Actor, needs(Permission.DELIVERIES_WRITE)]
 Id = Annotated[str, Path(max_length=64)]
 TypeName = Annotated[str, Path(max_length=128)]
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
@@ -85,7 +98,7 @@ def _window(window: Annotated[str, Query(max_length=10)] = "1h") -> int:
 
 
 @router.post("/webhooks", status_code=201, tags=["Webhooks"])
-async def create_webhook(rt: Rt, actor: CurrentActor, body: WebhookCreate) -> CreatedWebhook:
+async def create_webhook(rt: Rt, actor: WritesWebhooks, body: WebhookCreate) -> CreatedWebhook:
     """Make a webhook. The signing secret is in this answer, and at `/secret`."""
     return await service.create_webhook(rt, actor, body)
 
@@ -93,7 +106,7 @@ async def create_webhook(rt: Rt, actor: CurrentActor, body: WebhookCreate) -> Cr
 @router.get("/webhooks", tags=["Webhooks"])
 async def list_webhooks(
     rt: Rt,
-    actor: CurrentActor,
+    actor: ReadsWebhooks,
     tenant: Text = None,
     status: Status | None = None,
     health: Health | None = None,
@@ -117,26 +130,26 @@ async def list_webhooks(
 
 
 @router.get("/webhooks/{id}", tags=["Webhooks"])
-async def get_webhook(rt: Rt, actor: CurrentActor, id: Id) -> WebhookView:
+async def get_webhook(rt: Rt, actor: ReadsWebhooks, id: Id) -> WebhookView:
     """One webhook."""
     return await service.get_webhook(rt, actor, id)
 
 
 @router.patch("/webhooks/{id}", tags=["Webhooks"])
-async def update_webhook(rt: Rt, actor: CurrentActor, id: Id, body: WebhookPatch) -> WebhookView:
+async def update_webhook(rt: Rt, actor: WritesWebhooks, id: Id, body: WebhookPatch) -> WebhookView:
     """Change what the body names."""
     return await service.update_webhook(rt, actor, id, body)
 
 
 @router.delete("/webhooks/{id}", status_code=204, tags=["Webhooks"])
-async def delete_webhook(rt: Rt, actor: CurrentActor, id: Id) -> Response:
+async def delete_webhook(rt: Rt, actor: DeletesWebhooks, id: Id) -> Response:
     """Delete a webhook with its deliveries."""
     await service.delete_webhook(rt, actor, id)
     return Response(status_code=204)
 
 
 @router.get("/webhooks/{id}/secret", tags=["Webhooks"])
-async def get_secret(rt: Rt, actor: CurrentActor, id: Id, response: Response) -> SecretView:
+async def get_secret(rt: Rt, actor: ReadsSecrets, id: Id, response: Response) -> SecretView:
     """The signing secret."""
     response.headers["Cache-Control"] = "no-store"
     return await service.get_secret(rt, actor, id)
@@ -144,7 +157,11 @@ async def get_secret(rt: Rt, actor: CurrentActor, id: Id, response: Response) ->
 
 @router.post("/webhooks/{id}/rotate-secret", tags=["Webhooks"])
 async def rotate_secret(
-    rt: Rt, actor: CurrentActor, id: Id, response: Response, body: RotateIn | None = None
+    rt: Rt,
+    actor: RotatesSecrets,
+    id: Id,
+    response: Response,
+    body: RotateIn | None = None,
 ) -> SecretView:
     """Make a new secret; the old one goes on signing during the overlap."""
     response.headers["Cache-Control"] = "no-store"
@@ -152,7 +169,7 @@ async def rotate_secret(
 
 
 @router.post("/webhooks/{id}/test", tags=["Webhooks"])
-async def test_webhook(rt: Rt, actor: CurrentActor, id: Id, body: TestIn | None = None) -> AttemptView:
+async def test_webhook(rt: Rt, actor: WritesWebhooks, id: Id, body: TestIn | None = None) -> AttemptView:
     """Send a real signed delivery now and answer with the attempt."""
     wanted = body or TestIn()
     return await trial.send_test(rt, actor, id, wanted.event_type, wanted.data)
@@ -161,7 +178,7 @@ async def test_webhook(rt: Rt, actor: CurrentActor, id: Id, body: TestIn | None 
 @router.get("/webhooks/{id}/deliveries", tags=["Webhooks"])
 async def list_webhook_deliveries(
     rt: Rt,
-    actor: CurrentActor,
+    actor: ReadsLog,
     id: Id,
     status: DeliveryStatus | None = None,
     event_type: Text = None,
@@ -186,19 +203,19 @@ async def list_webhook_deliveries(
 
 
 @router.get("/webhooks/{id}/stats", tags=["Webhooks"])
-async def webhook_stats(rt: Rt, actor: CurrentActor, id: Id, window_s: Annotated[int, Depends(_window)]) -> StatsView:
+async def webhook_stats(rt: Rt, actor: ReadsWebhooks, id: Id, window_s: Annotated[int, Depends(_window)]) -> StatsView:
     """Counts, success rate, percentiles and a series, for a window such as `1h`."""
     return await stats.webhook_stats(rt, actor, id, window_s)
 
 
 @router.post("/events", status_code=202, tags=["Events"])
-async def send_event(rt: Rt, actor: CurrentActor, body: EventIn) -> EventAccepted:
+async def send_event(rt: Rt, actor: SendsEvents, body: EventIn) -> EventAccepted:
     """Send an event. The answer comes when it and its deliveries are on disk."""
     return await ingest.accept(rt, actor, body)
 
 
 @router.post("/events/batch", status_code=202, tags=["Events"])
-async def send_events(rt: Rt, actor: CurrentActor, body: EventBatchIn) -> dict[str, Any]:
+async def send_events(rt: Rt, actor: SendsEvents, body: EventBatchIn) -> dict[str, Any]:
     """Send up to 1,000 events in one transaction; one that cannot be taken gets an `error` of its own."""
     answers: list[dict[str, Any] | None] = []
     good: list[EventIn] = []
@@ -227,7 +244,7 @@ def _short(error: ProblemError) -> dict[str, Any]:
 @router.get("/events", tags=["Events"])
 async def list_events(
     rt: Rt,
-    actor: CurrentActor,
+    actor: ReadsEvents,
     type: Text = None,
     tenant: Text = None,
     since: Since = None,
@@ -243,7 +260,7 @@ async def list_events(
 
 
 @router.get("/events/{id}", tags=["Events"])
-async def get_event(rt: Rt, actor: CurrentActor, id: Id) -> EventDetail:
+async def get_event(rt: Rt, actor: ReadsEvents, id: Id) -> EventDetail:
     """One event with its data and deliveries."""
     return await events.get_event(rt, actor, id)
 
@@ -251,7 +268,7 @@ async def get_event(rt: Rt, actor: CurrentActor, id: Id) -> EventDetail:
 @router.get("/event-types", tags=["Event types"])
 async def list_event_types(
     rt: Rt,
-    actor: CurrentActor,
+    actor: ReadsWebhooks,
     archived: bool | None = None,
     limit: Limit = LIMIT_DEFAULT,
     cursor: Cursor = None,
@@ -261,25 +278,25 @@ async def list_event_types(
 
 
 @router.post("/event-types", status_code=201, tags=["Event types"])
-async def create_event_type(rt: Rt, actor: CurrentActor, body: EventTypeIn) -> EventTypeView:
+async def create_event_type(rt: Rt, actor: WritesWebhooks, body: EventTypeIn) -> EventTypeView:
     """Add a type."""
     return await event_types.create_event_type(rt, actor, body)
 
 
 @router.get("/event-types/{name}", tags=["Event types"])
-async def get_event_type(rt: Rt, actor: CurrentActor, name: TypeName) -> EventTypeView:
+async def get_event_type(rt: Rt, actor: ReadsWebhooks, name: TypeName) -> EventTypeView:
     """One type."""
     return await event_types.get_event_type(rt, actor, name)
 
 
 @router.patch("/event-types/{name}", tags=["Event types"])
-async def update_event_type(rt: Rt, actor: CurrentActor, name: TypeName, body: EventTypePatch) -> EventTypeView:
+async def update_event_type(rt: Rt, actor: WritesWebhooks, name: TypeName, body: EventTypePatch) -> EventTypeView:
     """Change what the body names."""
     return await event_types.update_event_type(rt, actor, name, body)
 
 
 @router.delete("/event-types/{name}", status_code=204, tags=["Event types"])
-async def delete_event_type(rt: Rt, actor: CurrentActor, name: TypeName) -> Response:
+async def delete_event_type(rt: Rt, actor: WritesWebhooks, name: TypeName) -> Response:
     """Take a type out of the catalogue."""
     await event_types.delete_event_type(rt, actor, name)
     return Response(status_code=204)
@@ -288,7 +305,7 @@ async def delete_event_type(rt: Rt, actor: CurrentActor, name: TypeName) -> Resp
 @router.get("/deliveries", tags=["Deliveries"])
 async def list_deliveries(
     rt: Rt,
-    actor: CurrentActor,
+    actor: ReadsDeliveries,
     webhook_id: Text = None,
     event_id: Text = None,
     status: DeliveryStatus | None = None,
@@ -314,18 +331,18 @@ async def list_deliveries(
 
 
 @router.get("/deliveries/{id}", tags=["Deliveries"])
-async def get_delivery(rt: Rt, actor: CurrentActor, id: Id) -> DeliveryDetail:
+async def get_delivery(rt: Rt, actor: ReadsDeliveries, id: Id) -> DeliveryDetail:
     """One delivery with every attempt."""
     return await deliveries.get_delivery(rt, actor, id)
 
 
 @router.post("/deliveries/{id}/retry", status_code=202, tags=["Deliveries"])
-async def retry_delivery(rt: Rt, actor: CurrentActor, id: Id) -> DeliveryView:
+async def retry_delivery(rt: Rt, actor: WritesDeliveries, id: Id) -> DeliveryView:
     """Send now, once more."""
     return await deliveries.retry_delivery(rt, actor, id)
 
 
 @router.post("/deliveries/{id}/cancel", tags=["Deliveries"])
-async def cancel_delivery(rt: Rt, actor: CurrentActor, id: Id) -> DeliveryView:
+async def cancel_delivery(rt: Rt, actor: WritesDeliveries, id: Id) -> DeliveryView:
     """Make no further attempt."""
     return await deliveries.cancel_delivery(rt, actor, id)

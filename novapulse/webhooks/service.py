@@ -193,8 +193,10 @@ async def delete_webhook(rt: Runtime, actor: Actor, webhook_id: str) -> None:
 
     Raises:
         NotFoundError: none of this id that the actor may see.
+        ReauthenticationError: a person who has not proven lately that it is them.
     """
     actor.require(Permission.WEBHOOKS_WRITE)
+    actor.require_sudo()
     async with rt.database.write() as session:
         webhook = await find(session, actor, webhook_id)
         await session.delete(webhook)

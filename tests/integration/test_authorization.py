@@ -9,9 +9,10 @@ import httpx
 import pytest
 from starlette.routing import BaseRoute, Mount
 
-from novapulse.api import make_api
+from novapulse.api import API_ROUTERS, make_api
 from novapulse.core.actor import ROLE_PERMISSIONS, SYSTEM, Permission, Role
 from novapulse.core.runtime import Runtime
+from novapulse.security.policy import policies_of
 from novapulse.webhooks import service
 from novapulse.webhooks.schemas import WebhookCreate
 from tests.calls import ORIGIN, PASSWORD, PUBLIC_URL, calling, make_cookie, make_user, problem
@@ -120,6 +121,17 @@ async def test_every_route_has_an_entry_and_every_entry_a_route(rt: Runtime) -> 
     routes = list(routes_of(make_api(rt.settings).routes))
     assert len(routes) == len(set(routes))
     assert set(routes) == {*PUBLIC, *OWN_SESSION, *NEEDS}
+
+
+async def test_what_a_route_declares_is_what_the_table_here_says(rt: Runtime) -> None:
+    declared = {(method, f"/api/v1{path}"): policy for method, path, policy in policies_of(API_ROUTERS)}
+    for route, policy in declared.items():
+        if route in NEEDS:
+            assert policy.who == "actor", route
+            # A service may ask for more, by what the body says.
+            assert policy.permissions and policy.permissions <= NEEDS[route][0], route
+        else:
+            assert policy.who == ("session" if route in OWN_SESSION else "anybody"), route
 
 
 async def test_without_credentials_all_but_the_public_routes_are_401(rt: Runtime) -> None:

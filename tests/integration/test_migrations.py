@@ -15,8 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import SQLModel
 
 import novapulse.core.idempotency
+import novapulse.mail.models
 import novapulse.security.models
-import novapulse.webhooks.models  # noqa: F401 - the tables of all three are compared
+import novapulse.webhooks.models  # noqa: F401 - the tables of all are compared
 from novapulse.core.database import Database
 from novapulse.core.migrations import pending, upgrade
 from tests.conftest import _fresh_postgres, make_settings

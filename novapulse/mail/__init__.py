@@ -1,0 +1,1 @@
+"""Mail: an outbox in the database, sent over SMTP by the queue `email`."""
