@@ -1,12 +1,17 @@
-"""All benchmarks, one after the other: `python -m bench [deliveries|ingest|isolation] [options]`."""
+"""All benchmarks, one after the other: `python -m bench [deliveries|ingest|isolation|footprint] [options]`."""
 
 from __future__ import annotations
 
 import sys
 
-from bench import deliveries, ingest, isolation
+from bench import deliveries, footprint, ingest, isolation
 
-_BENCHMARKS = {"deliveries": deliveries.main, "ingest": ingest.main, "isolation": isolation.main}
+_BENCHMARKS = {
+    "deliveries": deliveries.main,
+    "ingest": ingest.main,
+    "isolation": isolation.main,
+    "footprint": footprint.main,
+}
 
 
 def main() -> None:

@@ -325,8 +325,7 @@ def _add_to_minutes(connection: Connection, is_sqlite: bool, results: Sequence[R
                 "latency": latency,
             }
         )
-    m = _MINUTE.c
-    connection.execute(update(_MINUTE).where(and_(m.minute == minute, m.webhook_id == bindparam("b_webhook"))), changes)
+    connection.execute(_UPDATE_MINUTE, changes)
 
 
 _END_FAILING = (
