@@ -68,7 +68,7 @@ def load_page(instance: Instance) -> None:
         for visit in ("first", "second"):
             responses: list[Response] = []
             page = context.new_page()
-            page.on("response", responses.append)
+            page.on("response", lambda response, seen=responses: seen.append(response))
             began = time.monotonic()
             page.goto("/")
             page.get_by_test_id("stat-delivered").wait_for()
