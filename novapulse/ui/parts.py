@@ -8,8 +8,19 @@ import reflex as rx
 from reflex.event import no_args_event_spec, passthrough_event_spec
 from reflex_components_core.react_router.dom import ReactRouterLink
 
-_PARTS, _SECRET, _TOPBAR, _PALETTE = (
-    "$/public" + rx.asset(f"{name}.jsx", shared=True) for name in ("parts", "secret", "topbar", "palette")
+_PARTS, _SECRET, _TOPBAR, _PALETTE, _REAUTH, *_ = (
+    "$/public" + rx.asset(name, shared=True)
+    for name in (
+        "parts.jsx",
+        "secret.jsx",
+        "topbar.jsx",
+        "palette.jsx",
+        "reauth.jsx",
+        # No component of its own: for the parts above, and those of other packages.
+        "api.js",
+        "code.jsx",
+        "webauthn.js",
+    )
 )
 
 
@@ -102,6 +113,13 @@ class SearchButton(rx.Component):
     tag = "SearchButton"
 
 
+class Reauthenticate(rx.Component):
+    """The dialog that asks its user to show that it is still them."""
+
+    library = _REAUTH
+    tag = "Reauthenticate"
+
+
 class Palette(rx.Component):
     """The command palette."""
 
@@ -131,6 +149,7 @@ sidebar_toggle = SidebarToggle.create
 search_button = SearchButton.create
 palette = Palette.create
 shortcuts = Shortcuts.create
+reauthenticate = Reauthenticate.create
 
 
 def page_link(*children: Any, to: Any, **props: Any) -> rx.Component:

@@ -15,6 +15,7 @@ from novapulse.ui.parts import (
     live_indicator,
     page_link,
     palette,
+    reauthenticate,
     search_button,
     shortcuts,
     sidebar_toggle,
@@ -53,6 +54,7 @@ def shell(
         skip_link(),
         palette(pages=pages),
         shortcuts(pages=pages),
+        reauthenticate(),
         rx.el.aside(_brand(), _navigation(active), rx.spacer(), _foot(), class_name="np-sidebar"),
         rx.el.div(
             rx.el.header(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reflex as rx
 
-STYLESHEETS = ["/novapulse.css"]
+STYLESHEETS = ["/novapulse.css", "/security.css"]
 ACCENT = "indigo"
 
 # Status -> Radix colour and lucide icon; the word is always shown as well.
