@@ -225,15 +225,19 @@ class AuditEntry(SQLModel, table=True):
         Index("ix_audit_actor", "actor_id", "seq"),
         Index("ix_audit_target", "target_id", "seq"),
         Index("ix_audit_action", "action", "seq"),
+        Index("ix_audit_noun", "noun", "seq"),
+        Index("ix_audit_result", "result", "seq"),
+        Index("ix_audit_at", "at", "seq"),
     )
 
     seq: int = Field(sa_type=BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})  # without gaps
     id: str = Field(unique=True)
-    at: int = Field(default=0, sa_type=BigInteger, index=True)
+    at: int = Field(default=0, sa_type=BigInteger)
     actor_kind: str
     actor_id: str
     actor_name: str
     action: str  # e.g. `webhook.deleted`
+    noun: str  # what is before the dot
     target_kind: str = ""
     target_id: str = ""
     target_name: str = ""
@@ -245,10 +249,13 @@ class AuditEntry(SQLModel, table=True):
 
 
 class AuditHead(SQLModel, table=True):
-    """The last row of the log. One row, locked by who appends."""
+    """The last row of the log, and the keys of its seals. One row, locked by who appends."""
 
     __tablename__ = "audit_head"
 
     id: int = Field(default=1, primary_key=True)
     seq: int = Field(default=0, sa_type=BigInteger)
     seal: str = ""
+    proof: str = ""  # HMAC of the two above: the seal of an older row does not make it the last
+    # `since` which row, and the `key`, encrypted.
+    keys: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))

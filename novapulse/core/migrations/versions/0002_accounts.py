@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("actor_id", sa.String(), nullable=False),
         sa.Column("actor_name", sa.String(), nullable=False),
         sa.Column("action", sa.String(), nullable=False),
+        sa.Column("noun", sa.String(), nullable=False),
         sa.Column("target_kind", sa.String(), nullable=False),
         sa.Column("target_id", sa.String(), nullable=False),
         sa.Column("target_name", sa.String(), nullable=False),
@@ -32,13 +33,17 @@ def upgrade() -> None:
     )
     op.create_index("ix_audit_action", "audit", ["action", "seq"], unique=False)
     op.create_index("ix_audit_actor", "audit", ["actor_id", "seq"], unique=False)
-    op.create_index("ix_audit_at", "audit", ["at"], unique=False)
+    op.create_index("ix_audit_at", "audit", ["at", "seq"], unique=False)
+    op.create_index("ix_audit_noun", "audit", ["noun", "seq"], unique=False)
+    op.create_index("ix_audit_result", "audit", ["result", "seq"], unique=False)
     op.create_index("ix_audit_target", "audit", ["target_id", "seq"], unique=False)
     op.create_table(
         "audit_head",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("seal", sa.String(), nullable=False),
+        sa.Column("proof", sa.String(), nullable=False),
+        sa.Column("keys", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
@@ -202,7 +207,7 @@ def upgrade() -> None:
     op.add_column("user_account", sa.Column("mfa_on_at", sa.BigInteger(), nullable=True))
     op.drop_column("user_account", "locked_until")
     op.drop_column("user_account", "failures")
-    op.execute("INSERT INTO audit_head (id, seq, seal) VALUES (1, 0, '')")
+    op.execute("INSERT INTO audit_head (id, seq, seal, proof, keys) VALUES (1, 0, '', '', '[]')")
     for statement in _APPEND_ONLY[op.get_bind().dialect.name]:
         op.execute(statement)
 
@@ -213,6 +218,12 @@ _APPEND_ONLY = {
         f"CREATE TRIGGER audit_no_{verb.lower()} BEFORE {verb} ON audit"
         " BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
         for verb in ("UPDATE", "DELETE")
+    ]
+    # INSERT OR REPLACE deletes without asking the trigger for that.
+    + [
+        "CREATE TRIGGER audit_no_replace BEFORE INSERT ON audit"
+        " WHEN EXISTS (SELECT 1 FROM audit WHERE seq = NEW.seq OR id = NEW.id)"
+        " BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
     ],
     "postgresql": [
         "CREATE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS"
