@@ -10,10 +10,11 @@ import secrets
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
-from novapulse.core.actor import SYSTEM, Role
+from novapulse.core.actor import SYSTEM, Actor, Role
 from novapulse.core.clock import now_ms
 from novapulse.core.errors import ConflictError, ForbiddenError
 from novapulse.core.runtime import Runtime
+from novapulse.security import audit
 from novapulse.security.models import SetupLink
 from novapulse.security.users import UserView, count_users, create_user
 
@@ -46,7 +47,7 @@ async def is_open(rt: Runtime, token: str) -> bool:
     return known is not None and hmac.compare_digest(known.token_hash, _hash(token)) and await count_users(rt) == 0
 
 
-async def complete(rt: Runtime, token: str, email: str, password: str) -> UserView:
+async def complete(rt: Runtime, token: str, email: str, password: str, *, ip: str = "") -> UserView:
     """Make the first admin and use the link up.
 
     Raises:
@@ -62,6 +63,8 @@ async def complete(rt: Runtime, token: str, email: str, password: str) -> UserVi
         raise gone from None
     async with rt.database.write() as session:
         await session.execute(delete(SetupLink))
+        first = Actor("user", user.id, user.email, frozenset(), ip=ip)
+        await audit.append(rt, session, first, "setup.completed", target=("user", user.id, user.email))
     return user
 
 

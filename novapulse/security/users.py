@@ -25,7 +25,7 @@ from novapulse.core.errors import (
 from novapulse.core.ids import new_id
 from novapulse.core.pagination import Page, decode_cursor, page_of
 from novapulse.core.runtime import Runtime
-from novapulse.security import sessions, throttle
+from novapulse.security import audit, sessions, throttle
 from novapulse.security.models import User
 from novapulse.security.passwords import check_password, hash_password, verify_password
 
@@ -90,6 +90,9 @@ async def create_user(rt: Runtime, actor: Actor, *, email: str, password: str, r
     try:
         async with rt.database.write() as session:
             session.add(row)
+            await audit.append(
+                rt, session, actor, "user.created", target=("user", row.id, address), detail={"role": row.role}
+            )
     except IntegrityError:
         raise ConflictError("There is a user with this e-mail already.") from None
     return user_view(row)
@@ -122,14 +125,19 @@ async def update_user(rt: Runtime, actor: Actor, user_id: str, patch: UserPatch)
         row = await session.get(User, user_id)
         if row is None:
             raise NotFoundError("user", user_id)
-        if patch.role is not None:
+        changed: dict[str, Any] = {}
+        if patch.role is not None and patch.role != row.role:
+            changed["role"] = {"from": row.role, "to": patch.role}
             row.role = patch.role
-        if patch.active is not None:
+        if patch.active is not None and patch.active != row.active:
+            changed["active"] = patch.active
             row.active = patch.active
         session.add(row)
         await session.flush()
         if (await session.execute(select(func.count()).where(*is_admin))).scalar_one() == 0:
             raise ConflictError("This is the last active admin; make another one first.")
+        if changed:
+            await audit.append(rt, session, actor, "user.changed", target=("user", row.id, row.email), detail=changed)
     await sessions.revoke_all(rt, user_id)
     return user_view(row)
 
