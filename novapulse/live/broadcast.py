@@ -12,10 +12,11 @@ import structlog
 from redis.exceptions import RedisError
 from reflex.state import StateUpdate
 
+from novapulse.core.clock import now_ms
 from novapulse.core.runtime import Runtime
 from novapulse.live import sampler
 from novapulse.live.room import Room
-from novapulse.live.state import LiveState, snapshot_vars
+from novapulse.live.state import SOME, LiveState, snapshot_vars
 from novapulse.security.handlers import NAMESPACE, ROOM
 from novapulse.webhooks import feed
 
@@ -34,7 +35,7 @@ class Broadcaster:
         self._snapshot: dict[str, Any] | None = None
         self._feed: list[dict[str, Any]] = []
         self._changes: dict[str, int] = {}
-        self._number = 0
+        self._number = now_ms()  # no number of an earlier process comes again
         self._dirty = False
 
     async def run(self) -> None:
@@ -65,6 +66,8 @@ class Broadcaster:
         for item in message["items"]:
             for webhook_id in (item["webhook_id"],) if "webhook_id" in item else item["webhook_ids"]:
                 self._changes[webhook_id] = self._number
+        if message["more"]:
+            self._changes[SOME] = self._number
         if message["kind"] == "delivery":
             shown = [item | {"duration_ms": round(item["duration_ms"])} for item in reversed(message["items"])]
             self._feed = [*shown, *self._feed][:30]

@@ -15,6 +15,8 @@ from novapulse.live.room import Room
 from novapulse.live.sampler import LAST
 from novapulse.security.handlers import handler
 
+SOME = "?"  # too many webhooks changed at once to name all
+
 
 class LiveState(rx.State):
     """The latest snapshot and the latest happenings."""
@@ -26,7 +28,8 @@ class LiveState(rx.State):
     workers: list[dict[str, Any]] = []  # noqa: RUF012
     overview: dict[str, Any] = {}  # noqa: RUF012
     feed: list[dict[str, Any]] = []  # noqa: RUF012
-    changes: dict[str, int] = {}  # noqa: RUF012 - webhook id, or "*" for any -> number of the last message about it
+    # Webhook id, "*" for any, or SOME -> number of the last message about it.
+    changes: dict[str, int] = {}  # noqa: RUF012
 
     @handler(Permission.WEBHOOKS_READ)
     @rx.event
@@ -56,6 +59,7 @@ def snapshot_vars(snapshot: dict[str, Any]) -> dict[str, Any]:
         "queues": [queue | {name: _shown(queue[name]) for name in _COUNTS} for queue in snapshot["queues"]],
         "workers": [worker | {"mb": _megabytes(worker["rss_bytes"])} for worker in snapshot["workers"] or []],
         "overview": overview
+        | {name: _shown(overview[name]) for name in ("delivered", "failed", "open")}
         | {
             "rate": "–" if rate is None else f"{rate * 100:.2f} %".replace("100.00", "100"),
             "p95": "–" if overview["p95_ms"] is None else f"{overview['p95_ms']:.0f} ms",

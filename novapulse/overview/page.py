@@ -36,12 +36,12 @@ def _live() -> rx.Component:
     return rx.vstack(
         rx.el.div(
             stat_card(
-                "Delivered", seen["delivered"].to_string(), "to receivers that answered 2xx", testid="stat-delivered"
+                "Delivered", seen["delivered"].to(str), "to receivers that answered 2xx", testid="stat-delivered"
             ),
-            stat_card("Failed", seen["failed"].to_string(), "no attempt left", testid="stat-failed"),
+            stat_card("Failed", seen["failed"].to(str), "no attempt left", testid="stat-failed"),
             stat_card("Success rate", seen["rate"].to(str), "of all attempts", testid="stat-rate"),
             stat_card("p95", seen["p95"].to(str), "19 of 20 attempts are faster", testid="stat-p95"),
-            stat_card("Open", seen["open"].to_string(), "waiting, sending or retrying now", testid="stat-open"),
+            stat_card("Open", seen["open"].to(str), "waiting, sending or retrying now", testid="stat-open"),
             rx.box(
                 rx.text("Deliveries per second", size="1", color="var(--gray-11)", weight="medium"),
                 rx.text(LiveState.per_s, size="6", weight="bold", custom_attrs={"data-testid": "stat-rate-now"}),
@@ -72,9 +72,12 @@ def _column(*cards: rx.Component) -> rx.Component:
 def _checklist() -> rx.Component:
     return rx.box(
         rx.heading("Get started", size="4", as_="h2", margin_bottom="8px"),
-        _step(OverviewState.has_webhook, "Add a webhook", "Tell NovaPulse where to send events.", "/webhooks/new"),
-        _step(OverviewState.has_delivery, "Send a test", "Open the webhook and press “Send test”.", "/webhooks"),
-        _step(OverviewState.has_key, "Make an API key", "Your program sends events with it.", "/settings/api-keys"),
+        rx.el.ol(
+            _step(OverviewState.has_webhook, "Add a webhook", "Tell NovaPulse where to send events.", "/webhooks/new"),
+            _step(OverviewState.has_delivery, "Send a test", "Open the webhook and press “Send test”.", "/webhooks"),
+            _step(OverviewState.has_key, "Make an API key", "Your program sends events with it.", "/settings/api-keys"),
+            class_name="np-steps",
+        ),
         class_name="np-card",
         margin_bottom="16px",
         custom_attrs={"data-testid": "checklist"},
@@ -82,15 +85,15 @@ def _checklist() -> rx.Component:
 
 
 def _step(done: Any, title: str, text: str, href: str) -> rx.Component:
-    return rx.hstack(
+    return rx.el.li(
         rx.cond(done, rx.icon("circle-check", color="var(--green-11)", size=18), rx.icon("circle", size=18)),
+        rx.el.span(rx.cond(done, "Done:", "To do:"), class_name="np-hidden"),
         rx.vstack(
             page_link(title, to=href, class_name="np-link"),
             rx.text(text, size="1", color="var(--gray-11)"),
             spacing="0",
         ),
-        align="center",
-        padding_y="6px",
+        custom_attrs={"data-testid": "step", "data-done": rx.cond(done, "true", "false")},
     )
 
 
@@ -114,6 +117,7 @@ def _failing(webhooks: Any) -> rx.Component:
                     ),
                     align="center",
                     min_width="0",
+                    custom_attrs={"data-testid": "failing-webhook"},
                 ),
             ),
             width="100%",
@@ -143,6 +147,7 @@ def _failure(d: Any) -> rx.Component:
         align="center",
         width="100%",
         min_width="0",
+        custom_attrs={"data-testid": "latest-failure"},
     )
 
 

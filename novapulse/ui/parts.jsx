@@ -1,13 +1,15 @@
 // Small parts that live in the browser alone: what they hold never becomes state on the server.
 import { useEffect, useRef, useState } from "react";
 
-// Calls `onChange` when `value` changes, at most once a second.
+const EVERY_MS = 500; // with the way to and from the server, what happens is still on the screen within a second
+
+// Calls `onChange` when `value` changes, at most twice a second.
 export function Watch({ value, onChange }) {
   const seen = useRef(value);
   const called = useRef(0);
   useEffect(() => {
     if (value === seen.current) return undefined;
-    const wait = Math.max(0, 1000 - (Date.now() - called.current));
+    const wait = Math.max(0, EVERY_MS - (Date.now() - called.current));
     const timer = setTimeout(() => {
       seen.current = value;
       called.current = Date.now();

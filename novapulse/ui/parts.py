@@ -25,7 +25,7 @@ _PARTS, _SECRET, _TOPBAR, _PALETTE, _REAUTH, *_ = (
 
 
 class Watch(rx.Component):
-    """Fires `on_change` when `value` changes, at most once a second."""
+    """Fires `on_change` when `value` changes, at most twice a second."""
 
     library = _PARTS
     tag = "Watch"

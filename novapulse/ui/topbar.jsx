@@ -33,6 +33,7 @@ export function LiveIndicator({ at, lost, onPause }) {
     if (!lost) return undefined;
     // A session that has ended gets no connection again: sign in, then come back to this page.
     const ask = async () => {
+      if (signingOut) return;
       const answer = await fetch("/api/v1/auth/me").catch(() => null);
       if (answer?.status !== 401) return;
       const { pathname, search } = window.location;
@@ -122,7 +123,10 @@ export function ThemeMenu() {
 
 let known = null; // who is signed in: asked once, not on each page
 
+let signingOut = false; // the socket ends before the answer comes: that leads to the sign-in by itself
+
 async function signOut() {
+  signingOut = true;
   await fetch("/api/v1/auth/logout", { method: "POST" }).catch(() => null);
   window.location.assign("/login"); // a full navigation, so that the socket goes too
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 import reflex as rx
 
-from novapulse.live.state import LiveState
+from novapulse.live.state import SOME, LiveState
 from novapulse.ui.components import (
     confirm_by_name,
     error_state,
@@ -31,7 +31,10 @@ def webhook_page() -> rx.Component:
     """One webhook."""
     w = DetailState.webhook
     return shell(
-        watch(value=LiveState.changes[w["id"].to(str)], on_change=DetailState.refresh),
+        watch(
+            value=LiveState.changes[w["id"].to(str)].to_string() + LiveState.changes[SOME].to_string(),
+            on_change=DetailState.refresh,
+        ),
         rx.cond(DetailState.problem != "", error_state(DetailState.problem, DetailState.refresh)),
         rx.cond(DetailState.loaded, _content(w), skeleton_rows(8)),
         active="Webhooks",
