@@ -26,7 +26,6 @@ from novapulse.ui.tokens import STYLESHEETS, theme
 from novapulse.webhooks.screens.detail_page import webhook_page
 from novapulse.webhooks.screens.detail_state import DetailState
 from novapulse.webhooks.screens.form_page import edit_page, new_page
-from novapulse.webhooks.screens.form_state import FormState
 from novapulse.webhooks.screens.list_page import webhooks_page
 from novapulse.webhooks.screens.list_state import ListState
 from worker.enqueue import make_enqueue
@@ -66,9 +65,7 @@ app.register_lifespan_task(_lifespan)
 
 app.add_page(overview_page, route="/", title="Overview · NovaPulse", on_load=OverviewState.load)
 app.add_page(webhooks_page, route="/webhooks", title="Webhooks · NovaPulse", on_load=ListState.load)
-app.add_page(new_page, route="/webhooks/new", title="New webhook · NovaPulse", on_load=FormState.start_new)
+app.add_page(new_page, route="/webhooks/new", title="New webhook · NovaPulse")
 app.add_page(webhook_page, route="/webhooks/[webhook_id]", title="Webhook · NovaPulse", on_load=DetailState.load)
-app.add_page(
-    edit_page, route="/webhooks/[webhook_id]/edit", title="Edit webhook · NovaPulse", on_load=FormState.start_edit
-)
+app.add_page(edit_page, route="/webhooks/[webhook_id]/edit", title="Edit webhook · NovaPulse")
 app.add_page(keys_page, route="/settings/api-keys", title="API keys · NovaPulse", on_load=KeysState.load)

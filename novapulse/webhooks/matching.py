@@ -6,7 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 TYPE_MAX = 128  # characters
-_TYPE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+TYPE_RULE = r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*"  # browsers read this expression, too
+TYPE_RULES = "an event type is words of letters, digits, '_' and '-', joined by dots, e.g. 'invoice.paid'"
+PATTERN_RULES = "a pattern is a type, 'invoice.*' for all below it, or '*' for all"
+_TYPE = re.compile(TYPE_RULE)
 
 
 def check_event_type(name: str) -> None:
@@ -18,7 +21,7 @@ def check_event_type(name: str) -> None:
     if len(name) > TYPE_MAX:
         raise ValueError(f"an event type has at most {TYPE_MAX} characters")
     if not _TYPE.fullmatch(name):
-        raise ValueError("an event type is words of letters, digits, '_' and '-', joined by dots, e.g. 'invoice.paid'")
+        raise ValueError(TYPE_RULES)
 
 
 def check_pattern(pattern: str) -> None:
@@ -32,7 +35,7 @@ def check_pattern(pattern: str) -> None:
     try:
         check_event_type(pattern.removesuffix(".*"))
     except ValueError as error:
-        raise ValueError(f"{error}; a pattern is a type, 'invoice.*' for all below it, or '*' for all") from None
+        raise ValueError(f"{error}; {PATTERN_RULES}") from None
 
 
 def matches(pattern: str, event_type: str) -> bool:

@@ -42,7 +42,7 @@ _RESERVED_HEADERS = {
     "user-agent",
 }
 _RESERVED_PREFIXES = ("webhook-", "proxy-", "x-google-", "x-aws-ec2-", "metadata")
-_HEADERS_MAX = 20
+HEADERS_MAX = 20
 _ATTEMPTS_MAX = 20
 # 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z: an offset can lead beyond what can be written
 _MOMENT_MIN_S, _MOMENT_MAX_S = -62_135_596_800, 253_402_300_799
@@ -61,8 +61,8 @@ def _valid_pattern(pattern: str) -> str:
 
 
 def _valid_headers(headers: dict[str, str]) -> dict[str, str]:
-    if len(headers) > _HEADERS_MAX:
-        raise ValueError(f"at most {_HEADERS_MAX} headers")
+    if len(headers) > HEADERS_MAX:
+        raise ValueError(f"at most {HEADERS_MAX} headers")
     seen: set[str] = set()
     for name, value in headers.items():
         low = name.lower()

@@ -139,13 +139,20 @@ def _send_test(data: str) -> Callable[[Page], None]:
 def _wrong_form(page: Page) -> None:
     expect(page.get_by_test_id("webhook-timeout-s")).to_have_value("15")
     page.get_by_test_id("webhook-retry").fill("0, 60, 3600")
-    page.get_by_test_id("webhook-headers").fill("no colon")
+    page.get_by_test_id("type-*").uncheck()
+    page.get_by_test_id("webhook-event-types").fill("axe.* in..voice")
+    page.get_by_test_id("type-add").click()
+    page.get_by_test_id("header-add").click()
+    page.get_by_test_id("header-name").fill("Host")
     page.get_by_test_id("webhook-url").fill("ftp://example.com/")
+    page.get_by_test_id("webhook-save").click()
+    expect(page.get_by_test_id("error-headers")).to_be_visible()
 
 
 def _make_webhook(page: Page) -> None:
     expect(page.get_by_test_id("webhook-timeout-s")).to_have_value("15")
     page.get_by_test_id("webhook-url").fill("https://1.1.1.1/")
+    page.get_by_test_id("type-*").uncheck()
     page.get_by_test_id("webhook-event-types").fill("axe.never")
     page.get_by_test_id("webhook-save").click()
 

@@ -1,4 +1,8 @@
-"""Making and editing a webhook: what was typed, what is wrong with it, and saving."""
+"""Making and editing a webhook: what the form begins with, saving it, and what is wrong with it.
+
+What is typed stays in the browser until it is saved: no header's value becomes state on the server, and a connection
+that is lost and found changes nothing on the page.
+"""
 
 from __future__ import annotations
 
@@ -12,202 +16,115 @@ from novapulse.core.errors import InvalidError, ProblemError
 from novapulse.core.problems import from_validation
 from novapulse.core.runtime import current
 from novapulse.security.handlers import handler, handler_actor
-from novapulse.webhooks import event_types, service
-from novapulse.webhooks.matching import check_pattern, matches
-from novapulse.webhooks.retry import DEFAULT_SCHEDULE_S, spoken
+from novapulse.webhooks import event_types, service, tenants
 from novapulse.webhooks.schemas import WebhookCreate, WebhookPatch
+from novapulse.webhooks.screens import typed
+from novapulse.webhooks.screens.retry_state import RetryState, draw_schedule
+from novapulse.webhooks.screens.url_state import UrlState, forget_url
+from novapulse.webhooks.screens.wording import sentence
 
-_FIELDS = ("url", "name", "description", "tenant", "event_types", "headers", "rate_limit", "timeout_s", "retry")
-_TEXT_MAX = 20_000
+_TYPES_MAX = 1_000
 
 
 class FormState(rx.State):
-    """What the form holds."""
+    """What the form begins with, and what came of saving it."""
 
+    visit: str = ""  # the visit of the page that all this is for
     webhook_id: str = ""
     made_id: str = ""  # set after making one: its secret is shown
-    values: dict[str, str] = {}  # noqa: RUF012 - Reflex copies defaults
+    texts: dict[str, str] = {}  # noqa: RUF012 - Reflex copies defaults
+    patterns: list[str] = []  # noqa: RUF012
+    headers: list[dict[str, str]] = []  # noqa: RUF012 - credentials are masked
     ordered: bool = False
+    types: list[dict[str, Any]] = []  # noqa: RUF012 - the catalogue
+    more_types: bool = False
+    tenants: list[str] = []  # noqa: RUF012
+    may_save: bool = True
     errors: dict[str, str] = {}  # noqa: RUF012
     problem: str = ""
-    url_ok: bool = False
-    known_types: list[str] = []  # noqa: RUF012
-    matching: list[str] = []  # noqa: RUF012
-    timeline: list[str] = []  # noqa: RUF012
+    saves: int = 0  # how often saving was refused in this visit
 
     @handler(Permission.WEBHOOKS_READ)
     @rx.event
-    async def start_new(self) -> None:
-        """An empty form."""
-        self.webhook_id = self.made_id = ""
-        self.values = dict.fromkeys(_FIELDS, "") | {"event_types": "*", "timeout_s": "15"}
-        self.ordered = False
-        await self._start()
+    async def enter_new(self, visit: str) -> None:
+        """Somebody came to make a webhook."""
+        self.webhook_id = ""
+        await self._begin(visit, typed.empty())
 
     @handler(Permission.WEBHOOKS_READ)
     @rx.event
-    async def start_edit(self) -> Any:
-        """A form with what the webhook has."""
+    async def enter_edit(self, visit: str) -> Any:
+        """Somebody came to change the webhook of the URL."""
         rt, actor = current(), await handler_actor(self)
         try:
             webhook = await service.get_webhook(rt, actor, str(self.router.url.path.split("/")[2])[:64])
         except ProblemError as error:
             return [rx.toast.error(error.detail), rx.redirect("/webhooks")]
-        self.webhook_id, self.made_id, self.ordered = webhook.id, "", webhook.ordered
-        own_schedule = tuple(webhook.retry.schedule_s) != DEFAULT_SCHEDULE_S
-        self.values = {
-            "url": webhook.url,
-            "name": webhook.name,
-            "description": webhook.description,
-            "tenant": webhook.tenant or "",
-            "event_types": ", ".join(webhook.event_types),
-            "headers": "\n".join(f"{name}: {value}" for name, value in webhook.headers.items()),
-            "rate_limit": "" if webhook.rate_limit is None else f"{webhook.rate_limit:g}",
-            "timeout_s": f"{webhook.timeout_s:g}",
-            "retry": ", ".join(f"{delay:g}" for delay in webhook.retry.schedule_s) if own_schedule else "",
-        }
-        await self._start()
-        return None
+        self.webhook_id = webhook.id
+        await self._begin(visit, typed.of_webhook(webhook))
+        return UrlState.check(webhook.url) if self.may_save else None
 
     @handler(Permission.WEBHOOKS_READ)
     @rx.event
-    async def change(self, name: str, value: str) -> None:
-        """One field was changed; it is checked at once."""
-        if name not in _FIELDS:
-            return
-        self.values = self.values | {name: str(value)[:_TEXT_MAX]}
+    def forget(self, name: str) -> None:
+        """A field that was wrong is being changed."""
         self.errors = {key: text for key, text in self.errors.items() if key != name}
-        if name == "url":
-            await self._check_url()
-        elif name == "event_types":
-            self._show_matching()
-        elif name == "retry":
-            self._show_timeline()
-
-    @handler(Permission.WEBHOOKS_READ)
-    @rx.event
-    def set_order(self, on: bool) -> None:
-        """Whether events go one after the other."""
-        self.ordered = bool(on)
-
-    @handler(Permission.WEBHOOKS_READ)
-    @rx.event
-    def add_type(self, name: str) -> None:
-        """Pick a type of the catalogue."""
-        chosen = [each for each in _listed(self.values.get("event_types", "")) if each not in ("*", name)]
-        self.values = self.values | {"event_types": ", ".join([*chosen, str(name)[:128]])}
-        self._show_matching()
 
     @handler(Permission.WEBHOOKS_WRITE)
     @rx.event
-    async def save(self) -> Any:
+    async def save(self, form: dict[str, Any]) -> Any:
         """Make or change the webhook; what is wrong is shown at its field."""
-        rt, actor = current(), await handler_actor(self)
-        self.problem = ""
+        if self.made_id:  # asked for twice
+            return None
+        self.errors, self.problem = {}, ""
         try:
-            data = self._data()
+            now = typed.of_form(form)
             if self.webhook_id:
-                await service.update_webhook(rt, actor, self.webhook_id, WebhookPatch.model_validate(data))
-                return [rx.toast.success("Saved."), rx.redirect(f"/webhooks/{self.webhook_id}")]
-            given = {key: value for key, value in data.items() if value is not None}
-            self.made_id = (await service.create_webhook(rt, actor, WebhookCreate.model_validate(given))).id
+                return await self._change(now)
+            data = typed.to_data(now, typed.FIELDS)
+            made = await service.create_webhook(
+                current(), await handler_actor(self), WebhookCreate.model_validate(data)
+            )
+            self.made_id = made.id
+            return None
         except ValidationError as error:
             self._place(from_validation(error.errors()))
         except InvalidError as error:
             self._place(error)
         except ProblemError as error:
             self.problem = error.detail
+        self.saves += 1
         return None
 
-    async def _start(self) -> None:
-        self.errors, self.problem, self.url_ok = {}, "", False
-        page = await event_types.list_event_types(current(), await handler_actor(self), limit=200, archived=False)
-        self.known_types = [view.name for view in page.data]
-        self._show_matching()
-        self._show_timeline()
+    async def _change(self, now: typed.Typed) -> Any:
+        """Send what was changed here and nothing else: what others change meanwhile stays."""
+        before = {**self.texts, "event_types": self.patterns, "headers": self.headers, "ordered": self.ordered}
+        changed = typed.changes(now, before)
+        said = "Nothing was changed."
+        if changed:
+            patch = WebhookPatch.model_validate(typed.to_data(now, changed))
+            await service.update_webhook(current(), await handler_actor(self), self.webhook_id, patch)
+            said = "Saved."
+        return [rx.toast.success(said), rx.redirect(f"/webhooks/{self.webhook_id}")]
 
-    async def _check_url(self) -> None:
-        self.url_ok = False
-        url = self.values["url"].strip()
-        if len(url) < len("http://a.b"):
-            return
-        try:
-            await service.check_url(current(), url)
-            self.url_ok = True
-        except InvalidError as error:
-            self.errors = self.errors | {"url": _sentence(error.errors[0].detail)}
-
-    def _show_matching(self) -> None:
-        patterns = _listed(self.values.get("event_types", ""))
-        try:
-            for pattern in patterns:
-                check_pattern(pattern)
-        except ValueError as error:
-            self.errors = self.errors | {"event_types": _sentence(str(error))}
-        self.matching = [name for name in self.known_types if any(matches(p, name) for p in patterns)][:30]
-
-    def _show_timeline(self) -> None:
-        try:
-            delays = _numbers(self.values.get("retry", "")) or list(DEFAULT_SCHEDULE_S)
-        except ValueError:
-            return
-        steps = delays if delays[0] == 0 else [0.0, *delays]
-        self.timeline = ["at once" if place == 0 else f"+{spoken(delay)}" for place, delay in enumerate(steps[:20])]
-
-    def _data(self) -> dict[str, Any]:
-        typed = {name: self.values.get(name, "").strip() for name in _FIELDS}
-        problems: list[tuple[str, str]] = []
-        data: dict[str, Any] = {name: typed[name] for name in ("url", "name", "description")}
-        data |= {
-            "tenant": typed["tenant"] or None,
-            "event_types": _listed(typed["event_types"]),
-            "ordered": self.ordered,
-        }
-        if not typed["url"]:
-            problems.append(("url", "enter the URL that events are sent to"))
-        if not data["event_types"]:
-            problems.append(("event_types", "enter at least one event type, or * for all"))
-        for name, text in (("rate_limit", typed["rate_limit"]), ("timeout_s", typed["timeout_s"] or "15")):
-            try:
-                data[name] = float(text) if text else None
-            except ValueError:
-                problems.append((name, "must be a number"))
-        try:
-            delays = _numbers(typed["retry"])
-            data["retry"] = {"schedule_s": delays} if delays else None
-        except ValueError:
-            problems.append(("retry", "must be seconds, separated by commas"))
-        try:
-            data["headers"] = dict(_header(line) for line in typed["headers"].splitlines() if line.strip())
-        except ValueError:
-            problems.append(("headers", "one per line, as Name: value"))
-        if problems:
-            raise InvalidError([error for name, text in problems for error in InvalidError.at(f"/{name}", text).errors])
-        return data
+    async def _begin(self, visit: str, shown: typed.Typed) -> None:
+        rt, actor = current(), await handler_actor(self)
+        catalogue = await event_types.list_event_types(rt, actor, limit=_TYPES_MAX)
+        self.types = [{"name": view.name, "archived": view.archived} for view in catalogue.data]
+        self.more_types = catalogue.next_cursor is not None
+        self.tenants = await tenants.list_tenants(rt, actor)
+        self.texts = {name: shown[name] for name in typed.TEXTS}
+        self.patterns, self.headers, self.ordered = shown["event_types"], shown["headers"], shown["ordered"]
+        self.may_save = actor.may(Permission.WEBHOOKS_WRITE)
+        self.errors, self.problem, self.saves, self.made_id = {}, "", 0, ""
+        forget_url(await self.get_state(UrlState))
+        draw_schedule(await self.get_state(RetryState), shown["retry"])
+        self.visit = str(visit)[:64]
 
     def _place(self, error: InvalidError) -> None:
         placed: dict[str, str] = {}
         for each in error.errors:
             name = each.pointer.removeprefix("/").split("/")[0]
-            placed.setdefault(name, _sentence(each.detail))
+            placed.setdefault(name, sentence(each.detail))
         self.errors = placed
-        self.problem = "" if set(placed) <= set(_FIELDS) else error.detail
-
-
-def _listed(text: str) -> list[str]:
-    return [part for part in text.replace(",", " ").split() if part]
-
-
-def _numbers(text: str) -> list[float]:
-    return [float(part) for part in text.replace(",", " ").split()]
-
-
-def _header(line: str) -> tuple[str, str]:
-    name, separator, value = line.partition(":")
-    if not separator:
-        raise ValueError(line)
-    return name.strip(), value.strip()
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:].rstrip(".") + "."
+        self.problem = "" if set(placed) <= set(typed.FIELDS) else error.detail

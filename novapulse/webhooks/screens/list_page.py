@@ -9,18 +9,13 @@ from typing import Any
 import reflex as rx
 
 from novapulse.live.state import LiveState
-from novapulse.ui.components import (
-    confirm,
-    empty_state,
-    error_state,
-    link_button,
-    skeleton_rows,
-    sparkline,
-    status_badge,
-)
+from novapulse.ui.components import confirm, empty_state, error_state, link_button, sparkline, status_badge
 from novapulse.ui.parts import page_link, time_ago, watch
 from novapulse.ui.shell import page_head, shell
-from novapulse.webhooks.screens.list_state import ListState
+from novapulse.webhooks.screens.list_parts import filter_field
+from novapulse.webhooks.screens.list_state import HEALTHS, STATUSES, ListState
+
+_SKELETON_ROWS = 6
 
 
 def webhooks_page() -> rx.Component:
@@ -32,8 +27,12 @@ def webhooks_page() -> rx.Component:
         rx.cond(ListState.problem != "", error_state(ListState.problem, ListState.refresh)),
         rx.cond(
             ListState.loaded,
-            rx.cond(ListState.rows.length() == 0, _nothing(), rx.fragment(_bulk(), _table(), _more())),
-            skeleton_rows(6),
+            rx.cond(
+                ListState.rows.length() == 0,
+                _nothing(),
+                rx.fragment(_table(_all_box(), rx.foreach(ListState.rows, _row)), _bulk(), _pages()),
+            ),
+            _skeleton(),
         ),
         active="Webhooks",
         crumbs=[("Webhooks", None)],
@@ -45,28 +44,36 @@ def _new_button() -> rx.Component:
 
 
 def _toolbar() -> rx.Component:
-    return rx.hstack(
-        rx.form(
-            rx.input(
-                rx.input.slot(rx.icon("search", size=15)),
-                name="q",
-                default_value=ListState.q,
-                key=ListState.q,
-                placeholder="Search name, URL, id",
-                custom_attrs={"aria-label": "Search webhooks", "data-testid": "webhook-search"},
-            ),
-            on_submit=ListState.search,
-            width="260px",
+    return rx.el.div(
+        _typed("q", "search", "Search webhooks", "Search name, URL, id", "webhook-search"),
+        _typed("event_type", "tag", "Filter by event type", "Gets event type", "filter-event-type", ListState.types),
+        _typed("tenant", "users", "Filter by tenant", "Any tenant", "filter-tenant", ListState.tenants),
+        _choice("status", "Any status", STATUSES),
+        _choice("health", "Any health", HEALTHS),
+        rx.cond(
+            ListState.filtered,
+            page_link("Show all", to="/webhooks", class_name="np-link", custom_attrs={"data-testid": "filter-none"}),
         ),
-        _filter("status", "Any status", ListState.status, ("active", "paused", "disabled")),
-        _filter("health", "Any health", ListState.health, ("healthy", "degraded", "failing", "idle")),
-        wrap="wrap",
-        spacing="3",
-        margin_bottom="16px",
+        class_name="np-filters",
+        role="search",
+        aria_label="Webhooks",
     )
 
 
-def _filter(name: str, any_label: str, value: Any, choices: tuple[str, ...]) -> rx.Component:
+def _typed(name: str, icon: str, label: str, placeholder: str, testid: str, options: Any = None) -> rx.Component:
+    return filter_field(
+        value=ListState.filters[name],
+        label=label,
+        placeholder=placeholder,
+        icon=icon,
+        options=[] if options is None else options,
+        testid=testid,
+        on_choose=lambda text: ListState.set_filter(name, text),
+    )
+
+
+def _choice(name: str, any_label: str, choices: tuple[str, ...]) -> rx.Component:
+    value = ListState.filters[name]
     return rx.select.root(
         rx.select.trigger(custom_attrs={"aria-label": f"Filter by {name}", "data-testid": f"filter-{name}"}),
         rx.select.content(
@@ -78,14 +85,13 @@ def _filter(name: str, any_label: str, value: Any, choices: tuple[str, ...]) -> 
 
 
 def _nothing() -> rx.Component:
-    filtered = (ListState.q != "") | (ListState.status != "") | (ListState.health != "")
     return rx.cond(
-        filtered,
+        ListState.filtered,
         empty_state(
             "search-x",
             "Nothing matches",
             "No webhook fits these filters.",
-            rx.link("Show all", href="/webhooks"),
+            page_link("Show all", to="/webhooks", class_name="np-link"),
             testid="nothing-matches",
         ),
         empty_state(
@@ -98,32 +104,23 @@ def _nothing() -> rx.Component:
 
 
 def _bulk() -> rx.Component:
+    def button(label: str, what: str, testid: str) -> rx.Component:
+        return rx.button(
+            label, size="2", variant="soft", on_click=ListState.act(what), custom_attrs={"data-testid": testid}
+        )
+
+    delete = rx.button(
+        "Delete", size="2", variant="soft", color_scheme="red", custom_attrs={"data-testid": "bulk-delete"}
+    )
     return rx.cond(
         ListState.selected.length() > 0,
         rx.hstack(
-            rx.text(ListState.selected.length().to_string() + " selected", size="2", weight="medium"),
-            rx.button(
-                "Pause",
-                size="1",
-                variant="soft",
-                on_click=ListState.act("paused"),
-                custom_attrs={"data-testid": "bulk-pause"},
-            ),
-            rx.button(
-                "Enable",
-                size="1",
-                variant="soft",
-                on_click=ListState.act("active"),
-                custom_attrs={"data-testid": "bulk-enable"},
-            ),
+            rx.text(ListState.selected.length().to_string() + " selected", size="2", weight="medium", role="status"),
+            rx.spacer(),
+            button("Pause", "paused", "bulk-pause"),
+            button("Enable", "active", "bulk-enable"),
             confirm(
-                rx.button(
-                    "Delete",
-                    size="1",
-                    variant="soft",
-                    color_scheme="red",
-                    custom_attrs={"data-testid": "bulk-delete"},
-                ),
+                delete,
                 title="Delete the selected webhooks?",
                 text="Their deliveries and statistics are deleted with them, for good.",
                 keep="Keep them",
@@ -131,33 +128,46 @@ def _bulk() -> rx.Component:
                 on_confirm=ListState.act("delete"),
                 testid="bulk-delete-confirm",
             ),
+            rx.el.button(
+                rx.icon("x", size=17),
+                type="button",
+                class_name="np-icon",
+                on_click=ListState.select_all(False),
+                custom_attrs={"aria-label": "Select none", "data-testid": "bulk-none"},
+            ),
             align="center",
-            margin_bottom="10px",
+            class_name="np-bulk",
+            role="group",
+            aria_label="Selected webhooks",
         ),
     )
 
 
-def _table() -> rx.Component:
-    heads = ("Select", "Webhook", "Status", "Events", "24 h", "Success", "p95", "Last delivery")
-    wide = {"Select", "Events", "24 h", "Success", "p95", "Last delivery"}
+def _table(box: rx.Component, rows: Any) -> rx.Component:
+    wide = ("Status", "Events", "24 h", "Success", "p95", "Last delivery")
     return rx.box(
         rx.table.root(
             rx.table.header(
                 rx.table.row(
-                    *(
-                        rx.table.column_header_cell(
-                            rx.el.span("Select", class_name="np-hidden") if head == "Select" else head,
-                            class_name="np-wide-only" if head in wide else "",
-                        )
-                        for head in heads
-                    )
+                    rx.table.column_header_cell(box, width="44px"),
+                    rx.table.column_header_cell("Webhook"),
+                    *(rx.table.column_header_cell(head, class_name="np-wide-only") for head in wide),
                 )
             ),
-            rx.table.body(rx.foreach(ListState.rows, _row)),
+            rx.table.body(rows),
             variant="ghost",
-            class_name="np-num",
+            class_name="np-num np-hooks",
         ),
         class_name="np-table",
+    )
+
+
+def _all_box() -> rx.Component:
+    some: rx.Var[bool] = rx.Var("'indeterminate'", _var_type=bool)  # the third state of Radix's box
+    return rx.checkbox(
+        checked=rx.cond(ListState.all_selected, True, rx.cond(ListState.selected.length() > 0, some, False)),
+        on_change=ListState.select_all,
+        custom_attrs={"aria-label": "Select all on this page", "data-testid": "select-all"},
     )
 
 
@@ -170,24 +180,29 @@ def _row(w: Any) -> rx.Component:
                 class_name="np-above",
                 custom_attrs={"aria-label": "Select " + w["name"].to(str)},
             ),
-            width="36px",
-            class_name="np-wide-only",
         ),
         rx.table.row_header_cell(
-            rx.vstack(
-                rx.hstack(
-                    page_link(w["name"].to(str), to="/webhooks/" + w["id"].to(str), class_name="np-link np-stretch"),
-                    rx.cond(w["demo"].to(bool), rx.badge("demo", color_scheme="gray", size="1")),
-                    rx.cond(w["tenant"] != "", rx.badge(w["tenant"].to(str), variant="outline", size="1")),
-                    align="center",
-                    spacing="2",
+            rx.el.div(
+                page_link(w["name"].to(str), to="/webhooks/" + w["id"].to(str), class_name="np-link np-stretch"),
+                rx.cond(w["demo"].to(bool), _demo_mark()),
+                rx.cond(w["tenant"] != "", _tenant_mark(w["tenant"].to(str))),
+                class_name="np-marks",
+            ),
+            rx.text(w["url"].to(str), size="1", color="var(--gray-11)", class_name="np-cut"),
+            rx.el.div(
+                _states(w),
+                rx.cond(
+                    w["last"] == "",
+                    rx.el.span("nothing sent in 24 h"),
+                    rx.fragment(
+                        rx.el.span(w["rate"].to(str), title="Share of attempts that succeeded in 24 h"),
+                        time_ago(at=w["last"].to(str)),
+                    ),
                 ),
-                rx.text(w["url"].to(str), size="1", color="var(--gray-11)", class_name="np-cut", max_width="34ch"),
-                spacing="0",
-                min_width="0",
-            )
+                class_name="np-phone-only np-marks",
+            ),
         ),
-        rx.table.cell(rx.vstack(status_badge(w["status"]), status_badge(w["health"]), spacing="1")),
+        rx.table.cell(rx.vstack(_states(w), spacing="1"), class_name="np-wide-only"),
         rx.table.cell(rx.text(w["event_types"].to(str), class_name="np-mono"), class_name="np-wide-only"),
         rx.table.cell(
             sparkline(w["line"].to(list[dict[str, Any]])),
@@ -195,25 +210,70 @@ def _row(w: Any) -> rx.Component:
             class_name="np-wide-only",
             width="130px",
         ),
-        rx.table.cell(w["rate"].to(str), class_name="np-wide-only"),
-        rx.table.cell(w["p95"].to(str), class_name="np-wide-only"),
+        rx.table.cell(w["rate"].to(str), class_name="np-wide-only", white_space="nowrap"),
+        rx.table.cell(w["p95"].to(str), class_name="np-wide-only", white_space="nowrap"),
         rx.table.cell(time_ago(at=w["last"].to(str)), class_name="np-wide-only", white_space="nowrap"),
         class_name="np-row",
-        custom_attrs={"data-testid": "webhook-row-" + w["id"].to(str)},
+        custom_attrs={
+            "data-testid": "webhook-row-" + w["id"].to(str),
+            "data-selected": ListState.selected.contains(w["id"]).to_string(),
+        },
     )
 
 
-def _more() -> rx.Component:
-    return rx.cond(
-        (ListState.next_cursor != "") | (ListState.cursor != ""),
-        rx.hstack(
-            rx.cond(ListState.cursor != "", rx.link("First page", href="/webhooks")),
-            rx.cond(
-                ListState.next_cursor != "", rx.button("Next", variant="soft", size="2", on_click=ListState.go_next)
-            ),
-            justify="end",
-            margin_top="12px",
-            spacing="3",
-            align="center",
-        ),
+def _states(w: Any) -> rx.Component:
+    return rx.fragment(status_badge(w["status"]), status_badge(w["health"]))
+
+
+def _demo_mark() -> rx.Component:
+    return rx.badge(
+        rx.icon("flask-conical", size=12),
+        "demo",
+        color_scheme="plum",
+        title="Made by `novapulse demo`; `novapulse demo --remove` deletes it",
+        custom_attrs={"data-testid": "mark-demo"},
+    )
+
+
+def _tenant_mark(tenant: Any) -> rx.Component:
+    return rx.badge(
+        rx.icon("users", size=12),
+        rx.el.span("Tenant ", class_name="np-hidden"),
+        rx.el.span(tenant, class_name="np-cut"),
+        color_scheme="gray",
+        variant="outline",
+        title="Takes the events of the tenant " + tenant,
+        max_width="24ch",
+        custom_attrs={"data-testid": "mark-tenant"},
+    )
+
+
+def _pages() -> rx.Component:
+    def link(label: str, icon: str, to: Any, testid: str) -> rx.Component:
+        return link_button(
+            rx.icon(icon, size=15), label, to=to, testid=testid, variant="soft", color_scheme="gray", size="2"
+        )
+
+    return rx.el.nav(
+        rx.cond(ListState.first_href != "", link("First page", "chevrons-left", ListState.first_href, "page-first")),
+        rx.cond(ListState.next_href != "", link("Next page", "chevron-right", ListState.next_href, "page-next")),
+        class_name="np-pages",
+        aria_label="Pages",
+    )
+
+
+def _skeleton() -> rx.Component:
+    wide = [
+        rx.table.cell(rx.skeleton(height="16px", width=width), class_name="np-wide-only")
+        for width in ("70px", "110px", "110px", "48px", "56px", "70px")
+    ]
+    row = rx.table.row(
+        rx.table.cell(rx.skeleton(height="16px", width="16px")),
+        rx.table.row_header_cell(rx.skeleton(height="40px", width="min(260px, 60vw)")),
+        *wide,
+        class_name="np-waiting",
+    )
+    return rx.fragment(
+        rx.el.span("Loading webhooks…", class_name="np-hidden", role="status"),
+        _table(rx.skeleton(height="16px", width="16px"), rx.fragment(*([row] * _SKELETON_ROWS))),
     )

@@ -3,46 +3,66 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
 import reflex as rx
 
-from novapulse.core.actor import Permission
+from novapulse.core.actor import Actor, Permission
 from novapulse.core.errors import ProblemError
-from novapulse.core.runtime import current
+from novapulse.core.runtime import Runtime, current
 from novapulse.security.handlers import handler, handler_actor
-from novapulse.webhooks import service, stats
+from novapulse.ui.urls import chosen, with_query
+from novapulse.webhooks import event_types, service, stats, tenants
 from novapulse.webhooks.schemas import WebhookPatch
 from novapulse.webhooks.screens.shown import webhook_row
 
 _PAGE = 25
-_FILTERS = {"status": ("active", "paused", "disabled"), "health": ("healthy", "degraded", "failing", "idle")}
+_TYPES_MAX = 1_000
+_TEXT_MAX = 200
+STATUSES = ("active", "paused", "disabled")
+HEALTHS = ("healthy", "degraded", "failing", "idle")
+_FILTERS = ("q", "status", "health", "event_type", "tenant")
+_DONE = {"active": "enabled", "paused": "paused", "delete": "deleted"}
 
 
 class ListState(rx.State):
     """What `/webhooks` shows."""
 
     rows: list[dict[str, Any]] = []  # noqa: RUF012 - Reflex copies defaults
-    next_cursor: str = ""
+    filters: dict[str, str] = dict.fromkeys(_FILTERS, "")
+    types: list[str] = []  # noqa: RUF012 - to pick from
+    tenants: list[str] = []  # noqa: RUF012
     cursor: str = ""
-    q: str = ""
-    status: str = ""
-    health: str = ""
+    first_href: str = ""  # '': this is the first page
+    next_href: str = ""  # '': this is the last one
     selected: list[str] = []  # noqa: RUF012
     loaded: bool = False
     problem: str = ""
+
+    @rx.var
+    def filtered(self) -> bool:
+        """Whether not all webhooks are meant."""
+        return any(self.filters.values())
+
+    @rx.var
+    def all_selected(self) -> bool:
+        """Whether every row of the page is selected."""
+        return len(self.selected) == len(self.rows) > 0
 
     @handler(Permission.WEBHOOKS_READ)
     @rx.event
     async def load(self) -> None:
         """Read the filters from the URL, then the page they describe."""
         query = self.router.url.query_parameters
-        self.q = str(query.get("q", ""))[:200]
-        self.status = _known("status", query.get("status"))
-        self.health = _known("health", query.get("health"))
-        self.cursor = str(query.get("cursor", ""))[:200]
+        typed = {name: str(query.get(name, ""))[:_TEXT_MAX] for name in ("q", "event_type", "tenant")}
+        self.filters = {
+            **typed,
+            "status": chosen(query, "status", STATUSES),
+            "health": chosen(query, "health", HEALTHS),
+        }
+        self.cursor = str(query.get("cursor", ""))[:_TEXT_MAX]
         self.selected = []
         await self._read()
+        await self._read_choices()
 
     @handler(Permission.WEBHOOKS_READ)
     @rx.event
@@ -54,75 +74,79 @@ class ListState(rx.State):
     @rx.event
     def set_filter(self, name: str, value: str) -> Any:
         """Change a filter, by going to the URL that has it."""
-        wanted = {"q": self.q, "status": self.status, "health": self.health}
-        if name not in wanted:
+        if name not in _FILTERS:
             return None
-        wanted[name] = "" if value == "all" else str(value)[:200]
-        return rx.redirect("/webhooks?" + urlencode({key: text for key, text in wanted.items() if text}))
-
-    @handler(Permission.WEBHOOKS_READ)
-    @rx.event
-    def search(self, form: dict[str, Any]) -> Any:
-        """The text to look for."""
-        return ListState.set_filter("q", str(form.get("q", "")))
-
-    @handler(Permission.WEBHOOKS_READ)
-    @rx.event
-    def go_next(self) -> Any:
-        """The next page."""
-        query = {"q": self.q, "status": self.status, "health": self.health, "cursor": self.next_cursor}
-        return rx.redirect("/webhooks?" + urlencode({key: text for key, text in query.items() if text}))
+        return rx.redirect(with_query(self.router.url, cursor="", **{name: "" if value == "all" else str(value)}))
 
     @handler(Permission.WEBHOOKS_READ)
     @rx.event
     def select(self, webhook_id: str, on: bool) -> None:
         """Mark or unmark a row."""
-        kept = [id_ for id_ in self.selected if id_ != webhook_id]
-        self.selected = [*kept, webhook_id] if on else kept
+        marked = {*self.selected, webhook_id} if on else {*self.selected} - {webhook_id}
+        self._keep(marked)
+
+    @handler(Permission.WEBHOOKS_READ)
+    @rx.event
+    def select_all(self, on: bool) -> None:
+        """Mark or unmark every row of the page."""
+        self._keep({row["id"] for row in self.rows} if on else set())
 
     @handler(Permission.WEBHOOKS_WRITE)
     @rx.event
     async def act(self, what: str) -> Any:
-        """Pause, enable or delete what is selected."""
+        """Pause, enable or delete what is selected; what cannot be done is told and stays selected."""
+        if what not in _DONE:
+            return None
         rt, actor = current(), await handler_actor(self)
+        left: dict[str, str] = {}
         done = 0
         for webhook_id in self.selected:
             try:
-                if what == "delete":
-                    await service.delete_webhook(rt, actor, webhook_id)
-                elif what in ("active", "paused"):
-                    await service.update_webhook(rt, actor, webhook_id, WebhookPatch.model_validate({"status": what}))
-                else:
-                    return None
+                await _do(rt, actor, what, webhook_id)
                 done += 1
             except ProblemError as error:
-                return rx.toast.error(error.detail)
-        self.selected = []
+                left[webhook_id] = error.detail
+        self.selected = list(left)
         await self._read()
-        word = {"delete": "deleted", "active": "enabled", "paused": "paused"}[what]
-        return rx.toast.success(f"{done} webhook{'s' if done != 1 else ''} {word}.")
+        toasts = [rx.toast.success(f"{_counted(done)} {_DONE[what]}.")] if done else []
+        if left:
+            why = next(iter(left.values()))
+            toasts.append(rx.toast.error(f"{_counted(len(left))} could not be {_DONE[what]}: {why}"))
+        return toasts
 
     async def _read(self) -> None:
         rt, actor = current(), await handler_actor(self)
+        wanted = {name: text or None for name, text in self.filters.items()}
         try:
-            page = await service.list_webhooks(
-                rt,
-                actor,
-                q=self.q or None,
-                status=self.status or None,
-                health=self.health or None,
-                limit=_PAGE,
-                cursor=self.cursor or None,
-            )
+            page = await service.list_webhooks(rt, actor, **wanted, limit=_PAGE, cursor=self.cursor or None)
             numbers = await stats.stats_of_many(rt, actor, [webhook.id for webhook in page.data])
         except ProblemError as error:
             self.problem = error.detail
             return
         self.problem = ""
         self.rows = [webhook_row(webhook, numbers[webhook.id]) for webhook in page.data]
-        self.next_cursor = page.next_cursor or ""
+        self._keep(set(self.selected))
+        self.first_href = with_query(self.router.url, cursor="") if self.cursor else ""
+        self.next_href = with_query(self.router.url, cursor=page.next_cursor) if page.next_cursor else ""
         self.loaded = True
 
+    async def _read_choices(self) -> None:
+        rt, actor = current(), await handler_actor(self)
+        catalogue = await event_types.list_event_types(rt, actor, limit=_TYPES_MAX)
+        self.types = [view.name for view in catalogue.data]
+        self.tenants = await tenants.list_tenants(rt, actor)
 
-def _known(name: str, value: Any) -> str:
-    return str(value) if value in _FILTERS[name] else ""
+    def _keep(self, marked: set[str]) -> None:
+        """Select these, as far as they are on the page."""
+        self.selected = [row["id"] for row in self.rows if row["id"] in marked]
+
+
+async def _do(rt: Runtime, actor: Actor, what: str, webhook_id: str) -> None:
+    if what == "delete":
+        await service.delete_webhook(rt, actor, webhook_id)
+    else:
+        await service.update_webhook(rt, actor, webhook_id, WebhookPatch.model_validate({"status": what}))
+
+
+def _counted(number: int) -> str:
+    return f"{number} webhook{'s' if number != 1 else ''}"
