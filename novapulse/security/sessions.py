@@ -20,6 +20,7 @@ import structlog
 from pydantic import BaseModel
 from redis.exceptions import RedisError
 from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from novapulse.core.actor import ROLE_PERMISSIONS, Actor, Role
 from novapulse.core.clock import now_ms, rfc3339
@@ -81,29 +82,44 @@ class SessionView(BaseModel):
     current: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A session that has begun; the token is for the cookie and is not kept."""
+
+    session_id: str
+    token: str
+
+
+async def add_session(
+    session: AsyncSession, user_id: str, *, ip: str, user_agent: str, device_id: str | None, methods: str
+) -> Made:
+    """Begin a session within the transaction of `session`. Who has just signed in has proven who they are."""
+    made, now = Made(new_id("ses"), secrets.token_urlsafe(_TOKEN_BYTES)), now_ms()
+    session.add(
+        Session(
+            id=made.session_id,
+            token_hash=_hash(made.token),
+            user_id=user_id,
+            device_id=device_id,
+            methods=methods,
+            sudo_until=now + SUDO_MS,
+            created_at=now,
+            last_seen_at=now,
+            ip=ip[:64],
+            user_agent=clean_agent(user_agent),
+        )
+    )
+    await session.execute(update(_USER).where(_USER.c.id == user_id).values(last_sign_in_at=now))
+    return made
+
+
 async def create_session(
     rt: Runtime, user_id: str, *, ip: str, user_agent: str, device_id: str | None = None, methods: str = "password"
 ) -> str:
-    """Begin a session; the token is for the cookie and is not kept. Who has just signed in has proven who they are."""
-    token = secrets.token_urlsafe(_TOKEN_BYTES)
-    now = now_ms()
+    """Begin a session on its own, for tests and tools; its token."""
     async with rt.database.write() as session:
-        session.add(
-            Session(
-                id=new_id("ses"),
-                token_hash=_hash(token),
-                user_id=user_id,
-                device_id=device_id,
-                methods=methods,
-                sudo_until=now + SUDO_MS,
-                created_at=now,
-                last_seen_at=now,
-                ip=ip[:64],
-                user_agent=clean_agent(user_agent),
-            )
-        )
-        await session.execute(update(_USER).where(_USER.c.id == user_id).values(last_sign_in_at=now))
-    return token
+        made = await add_session(session, user_id, ip=ip, user_agent=user_agent, device_id=device_id, methods=methods)
+    return made.token
 
 
 def clean_agent(user_agent: str) -> str:

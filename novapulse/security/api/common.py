@@ -10,9 +10,11 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from novapulse.core.errors import ForbiddenError
 from novapulse.core.pagination import LIMIT_MAX
 from novapulse.core.runtime import Runtime, current
-from novapulse.security.authenticate import cookie_name
+from novapulse.security.authenticate import cookie_name, ip_of
+from novapulse.security.devices import COOKIE_MAX_AGE_S, Caller
 from novapulse.security.origins import is_same_origin_call
 from novapulse.security.rules import current_rules
+from novapulse.security.sign_in import SignedIn
 
 Rt = Annotated[Runtime, Depends(current)]
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
@@ -43,6 +45,24 @@ def require_own_page(rt: Runtime, request: Request) -> None:
     foreign = request.headers.get("sec-fetch-site") in ("cross-site", "same-site") or "origin" in request.headers
     if foreign and not is_same_origin_call(rt.settings, request.headers):
         raise ForbiddenError("This call was made by a page of another origin; NOVAPULSE_PUBLIC_URL names ours.")
+
+
+def device_cookie_name(rt: Runtime) -> str:
+    """The name of the cookie that tells a known device from a stranger."""
+    return "__Host-np_device" if rt.settings.base_url.startswith("https://") else "np_device"
+
+
+def caller_of(rt: Runtime, request: Request) -> Caller:
+    """Where a call comes from."""
+    cookie = request.cookies.get(device_cookie_name(rt), "")
+    return Caller(ip_of(request), request.headers.get("user-agent", ""), cookie)
+
+
+async def hand_over(rt: Runtime, response: Response, signed_in: SignedIn) -> None:
+    """Hand the browser its session, and the cookie by which it is known from now on."""
+    await set_session_cookie(rt, response, signed_in.session_token)
+    name, flags = device_cookie_name(rt), cookie_flags(rt)
+    response.set_cookie(name, signed_in.device_cookie, max_age=COOKIE_MAX_AGE_S, path="/", **flags)
 
 
 async def set_session_cookie(rt: Runtime, response: Response, token: str) -> None:
