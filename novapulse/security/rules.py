@@ -13,6 +13,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms
 from novapulse.core.database import table_of
+from novapulse.core.errors import InvalidError
 from novapulse.core.runtime import Runtime
 from novapulse.security import audit
 from novapulse.security.models import SecurityRules, User
@@ -99,6 +100,17 @@ async def change_rules(rt: Runtime, actor: Actor, rules: Rules) -> RulesView:
         await audit.append(rt, session, actor, "rules.changed", detail=changed)
     rt.part(_Known).drop()
     return await current_rules(rt)
+
+
+def check_domain(rules: RulesView, address: str) -> None:
+    """Refuse an address of a domain that the rules do not allow.
+
+    Raises:
+        InvalidError: at `/email`.
+    """
+    allowed = rules.email_domains
+    if allowed and address.rpartition("@")[2] not in allowed:
+        raise InvalidError.at("/email", f"must be of {', '.join(allowed)}")
 
 
 def must_enrol(user: User, rules: RulesView, now: int) -> bool:

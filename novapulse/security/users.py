@@ -8,7 +8,7 @@ import re
 import unicodedata
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
@@ -28,6 +28,7 @@ from novapulse.core.runtime import Runtime
 from novapulse.security import audit, sessions, throttle
 from novapulse.security.models import User
 from novapulse.security.passwords import check_password, hash_password, verify_password
+from novapulse.security.rules import check_domain, current_rules
 
 _USER = table_of(User)
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,190}")
@@ -41,6 +42,8 @@ class UserView(BaseModel):
     email: str
     role: Role
     active: bool
+    invited: bool = Field(description="Has been invited, and has not come yet.")
+    mfa: bool = Field(description="Signs in with a second factor.")
     created_at: str
     last_sign_in_at: str | None
 
@@ -74,8 +77,9 @@ async def create_user(rt: Runtime, actor: Actor, *, email: str, password: str, r
         ConflictError: the address has a user already.
         ForbiddenError: a role that may do more than the actor.
     """
-    _require(actor, role)
+    require_admin(actor, role)
     address = normalise_email(email)
+    check_domain(await current_rules(rt), address)
     try:
         check_password(password)
     except ValueError as error:
@@ -100,7 +104,7 @@ async def create_user(rt: Runtime, actor: Actor, *, email: str, password: str, r
 
 async def list_users(rt: Runtime, actor: Actor, *, limit: int = 50, cursor: str | None = None) -> Page[UserView]:
     """Users, newest first."""
-    _require(actor)
+    require_admin(actor)
     conditions = [] if cursor is None else [_USER.c.id < decode_cursor(cursor, "usr_")]
     async with rt.database.read() as session:
         rows = (
@@ -117,7 +121,7 @@ async def update_user(rt: Runtime, actor: Actor, user_id: str, patch: UserPatch)
         ConflictError: the last active admin would be gone.
         ForbiddenError: a role that may do more than the actor.
     """
-    _require(actor, None if patch.role is None else Role(patch.role))
+    require_admin(actor, None if patch.role is None else Role(patch.role))
     is_admin = (_USER.c.role == Role.ADMIN.value, _USER.c.active.is_(True))
     async with rt.database.write() as session:
         # Locked, or two admins could remove each other in the same moment.
@@ -179,7 +183,12 @@ def throttle_key(rt: Runtime, address: str, device_id: str | None) -> str:
     return f"password:{hashed}:{device_id or 'stranger'}"
 
 
-def _require(actor: Actor, role: Role | None = None) -> None:
+def require_admin(actor: Actor, role: Role | None = None) -> None:
+    """Refuse who may not manage users, or not those of this role.
+
+    Raises:
+        ForbiddenError: they may not.
+    """
     actor.require(Permission.USERS_WRITE)
     if actor.tenant is not None:
         raise ForbiddenError(f"This key may only act for tenant '{actor.tenant}'; users belong to none.")
@@ -194,6 +203,8 @@ def user_view(row: Any) -> UserView:
         email=row.email,
         role=Role(row.role),
         active=row.active,
+        invited=not row.password_hash,
+        mfa=row.mfa_on_at is not None,
         created_at=rfc3339(row.created_at),
         last_sign_in_at=None if row.last_sign_in_at is None else rfc3339(row.last_sign_in_at),
     )

@@ -79,6 +79,8 @@ NEEDS: dict[Route, tuple[set[Permission], Any]] = {
         {"email": "new@example.com", "password": PASSWORD},
     ),
     ("PATCH", "/api/v1/users/{id}"): ({P.USERS_WRITE}, {"active": True}),
+    ("GET", "/api/v1/security/rules"): ({P.SECURITY_WRITE}, None),
+    ("PUT", "/api/v1/security/rules"): ({P.SECURITY_WRITE}, {}),
 }
 CHANGING = [route for route in [*NEEDS, *OWN_SESSION, ("POST", "/api/v1/auth/logout")] if route[0] != "GET"]
 
