@@ -32,6 +32,7 @@ class Email(SQLModel, table=True):
     status: str = EmailStatus.PENDING
     attempts: int = 0
     next_attempt_at: int | None = Field(default=None, sa_type=BigInteger)
+    enqueued_at: int = Field(default=0, sa_type=BigInteger)  # 0: not in the queue
     claims: int = 0  # the fence: whoever claims later has a larger one
     claimed_by: str | None = None
     lease_until: int = Field(default=0, sa_type=BigInteger)

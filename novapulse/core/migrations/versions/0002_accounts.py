@@ -56,6 +56,7 @@ def upgrade() -> None:
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("next_attempt_at", sa.BigInteger(), nullable=True),
+        sa.Column("enqueued_at", sa.BigInteger(), nullable=False),
         sa.Column("claims", sa.Integer(), nullable=False),
         sa.Column("claimed_by", sa.String(), nullable=True),
         sa.Column("lease_until", sa.BigInteger(), nullable=False),
