@@ -13,6 +13,7 @@ from sqlalchemy import Connection, and_, select, update
 
 from novapulse.core.clock import now_ms
 from novapulse.core.database import table_of
+from novapulse.core.queues import DeadOwners, oldest_queued_at
 from novapulse.core.runtime import Runtime
 from novapulse.webhooks.engine.claim import DELIVERY, release_next
 from novapulse.webhooks.ingest import enqueue_deliveries
@@ -34,10 +35,9 @@ async def hand_out(rt: Runtime) -> int:
     care = rt.part(_Care)
     await care.run_if_due()
     now = now_ms()
-    lost_before = await _oldest_queued_at(rt, now) - _SLACK_MS
+    lost_before = await oldest_queued_at(rt, "webhook", now) - _SLACK_MS
     d = DELIVERY.c
     due = and_(d.enqueued_at == 0, d.next_attempt_at <= now, d.status.in_(_WAITING))
-    # Whatever was queued before the oldest job that is still in the queue is not in the queue any more.
     overtaken = and_(d.enqueued_at > 0, d.enqueued_at < lost_before)
     lost = and_(overtaken, d.status.in_(_WAITING), d.next_attempt_at <= now)
     abandoned = and_(d.enqueued_at < lost_before, d.status == DeliveryStatus.SENDING.value, d.lease_until < now)
@@ -55,21 +55,13 @@ async def hand_out(rt: Runtime) -> int:
     return handed
 
 
-async def _oldest_queued_at(rt: Runtime, now: int) -> int:
-    """When the oldest job in the queue was put there (ms); now, if it is empty."""
-    entries = await rt.valkey.xrange("np:q:{webhook}", count=1)
-    if not entries:
-        return now
-    return min(now, int(str(entries[0][0]).split("-", 1)[0]))
-
-
 class _Care:
     """The slower rounds: claims of dead workers, and heads of ordered webhooks that nobody let go."""
 
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
         self._next = 0.0
-        self._missing: dict[str, float] = {}  # owner -> since when no heartbeat was seen
+        self._dead = DeadOwners(rt)
 
     async def run_if_due(self) -> None:
         if time.monotonic() < self._next:
@@ -83,16 +75,7 @@ class _Care:
         sending = d.status == DeliveryStatus.SENDING.value
         async with self._rt.database.read() as session:
             owners = set((await session.execute(select(d.claimed_by).where(sending).distinct())).scalars())
-        owners = {owner for owner in owners if owner and not owner.startswith(TRIAL_OWNER)}
-        missing: dict[str, float] = {}
-        now = time.monotonic()
-        for owner in owners:
-            if not await self._rt.valkey.exists(f"np:worker:{owner}"):
-                missing[owner] = self._missing.get(owner, now)
-        self._missing = missing
-        # Twice its time without a heartbeat: a live worker is back after Valkey lost its data, a dead one is not.
-        ttl = self._rt.settings.heartbeat_ttl_s
-        dead = [owner for owner, since in missing.items() if now - since > ttl]
+        dead = await self._dead.among(o for o in owners if o and not o.startswith(TRIAL_OWNER))
         if not dead:
             return
         async with self._rt.database.write() as session:
