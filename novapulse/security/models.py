@@ -127,6 +127,7 @@ class RecoveryCode(SQLModel, table=True):
     code_hash: str  # Argon2id
     created_at: int = Field(default=0, sa_type=BigInteger)
     saved_at: int | None = Field(default=None, sa_type=BigInteger)  # None: the set waits for a proof that it was kept
+    proven_at: int | None = Field(default=None, sa_type=BigInteger)  # shown to be at hand, without being used up
     used_at: int | None = Field(default=None, sa_type=BigInteger)
 
 
