@@ -16,6 +16,8 @@ from novapulse.core.errors import ConflictError, NotFoundError
 from novapulse.core.ids import floor_id
 from novapulse.core.pagination import Page, decode_cursor, page_of
 from novapulse.core.runtime import Runtime
+from novapulse.security import audit
+from novapulse.webhooks.audited import delivery_facts
 from novapulse.webhooks.engine.claim import release_next
 from novapulse.webhooks.feed import tell_changed
 from novapulse.webhooks.ingest import enqueue_deliveries
@@ -111,6 +113,7 @@ async def retry_delivery(rt: Runtime, actor: Actor, delivery_id: str) -> Deliver
         delivery.finished_at = None
         delivery.reason = f"Asked for by {actor.name}."
         session.add(delivery)
+        await audit.append(rt, session, actor, "delivery.retried", **delivery_facts(delivery))
     with contextlib.suppress(RedisError, OSError):  # the scheduler finds it in the database
         await enqueue_deliveries(rt, [delivery_id])
     tell_changed(rt, delivery.webhook_id)
@@ -141,6 +144,7 @@ async def cancel_delivery(rt: Runtime, actor: Actor, delivery_id: str) -> Delive
         webhook = await session.get_one(Webhook, delivery.webhook_id)
         if webhook.ordered:
             await (await session.connection()).run_sync(release_next, webhook.id, now=now)
+        await audit.append(rt, session, actor, "delivery.cancelled", **delivery_facts(delivery))
     tell_changed(rt, delivery.webhook_id)
     return delivery_view(delivery)
 

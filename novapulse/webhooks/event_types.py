@@ -13,6 +13,7 @@ from novapulse.core.database import table_of
 from novapulse.core.errors import ConflictError, InvalidError, NotFoundError
 from novapulse.core.pagination import Page, decode_cursor, page_of
 from novapulse.core.runtime import Runtime
+from novapulse.security import audit
 from novapulse.webhooks.models import EventType
 from novapulse.webhooks.schemas import EventTypeIn, EventTypePatch, EventTypeView
 
@@ -31,6 +32,7 @@ async def create_event_type(rt: Runtime, actor: Actor, data: EventTypeIn) -> Eve
     try:
         async with rt.database.write() as session:
             session.add(row)
+            await audit.append(rt, session, actor, "event_type.created", target=_target(row.name))
     except IntegrityError:
         raise ConflictError(f"There is an event type '{data.name}' already.") from None
     return _view(row)
@@ -69,10 +71,14 @@ async def update_event_type(rt: Runtime, actor: Actor, name: str, patch: EventTy
         row = await session.get(EventType, name)
         if row is None:
             raise NotFoundError("event type", name)
+        changed = sorted(name for name in patch.model_fields_set if getattr(patch, name) != getattr(row, name))
         for field in patch.model_fields_set:
             setattr(row, field, getattr(patch, field))
         row.updated_at = now_ms()
         session.add(row)
+        if changed:
+            facts = {"fields": changed}
+            await audit.append(rt, session, actor, "event_type.changed", target=_target(name), detail=facts)
     return _view(row)
 
 
@@ -84,6 +90,11 @@ async def delete_event_type(rt: Runtime, actor: Actor, name: str) -> None:
         if row is None:
             raise NotFoundError("event type", name)
         await session.delete(row)
+        await audit.append(rt, session, actor, "event_type.deleted", target=_target(name))
+
+
+def _target(name: str) -> audit.Target:
+    return ("event_type", name, name)
 
 
 def _view(row: Any) -> EventTypeView:

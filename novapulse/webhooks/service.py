@@ -16,6 +16,8 @@ from novapulse.core.errors import ForbiddenError, InvalidError, NotFoundError
 from novapulse.core.ids import new_id
 from novapulse.core.pagination import Page, decode_cursor, page_of
 from novapulse.core.runtime import Runtime
+from novapulse.security import audit
+from novapulse.webhooks import audited
 from novapulse.webhooks.engine.claim import release_held, release_next
 from novapulse.webhooks.feed import tell_changed
 from novapulse.webhooks.guard import Guard, RefusedDestinationError
@@ -88,6 +90,8 @@ async def create_webhook(rt: Runtime, actor: Actor, data: WebhookCreate, *, demo
         await session.flush()
         session.add(_secret_row(rt, webhook_id, secret, now))
         await bump_routing(session)
+        target, facts = audited.webhook_target(webhook), audited.creation(webhook)
+        await audit.append(rt, session, actor, "webhook.created", target=target, detail=facts)
     tell_changed(rt, webhook_id)
     return CreatedWebhook(**_view(rt, webhook, "idle").model_dump(), secret=secret)
 
@@ -164,6 +168,7 @@ async def update_webhook(rt: Runtime, actor: Actor, webhook_id: str, patch: Webh
     now = now_ms()
     async with rt.database.write() as session:
         webhook = await find(session, actor, webhook_id)
+        before = audited.state_of(webhook, _open_headers(rt, webhook))
         for name in given & {"url", "name", "description", "event_types", "rate_limit", "timeout_s"}:
             setattr(webhook, name, getattr(patch, name))
         if "tenant" in given:
@@ -182,6 +187,9 @@ async def update_webhook(rt: Runtime, actor: Actor, webhook_id: str, patch: Webh
         webhook.updated_at = now
         session.add(webhook)
         await bump_routing(session)
+        after = audited.state_of(webhook, _open_headers(rt, webhook))
+        for action, detail in audited.changes(before, after):
+            await audit.append(rt, session, actor, action, target=audited.webhook_target(webhook), detail=detail)
     tell_changed(rt, webhook_id)
     return (
         await get_webhook(rt, actor, webhook_id) if actor.may(Permission.WEBHOOKS_READ) else _view(rt, webhook, "idle")
@@ -201,15 +209,21 @@ async def delete_webhook(rt: Runtime, actor: Actor, webhook_id: str) -> None:
         webhook = await find(session, actor, webhook_id)
         await session.delete(webhook)
         await bump_routing(session)
+        await audit.append(rt, session, actor, "webhook.deleted", target=audited.webhook_target(webhook))
     tell_changed(rt, webhook_id)
 
 
 async def get_secret(rt: Runtime, actor: Actor, webhook_id: str) -> SecretView:
     """The signing secrets: the current one, and those whose overlap has not ended."""
     actor.require(Permission.WEBHOOKS_SECRET)
-    async with rt.database.read() as session:
-        await find(session, actor, webhook_id)
+    async with rt.database.write() as session:
+        webhook = await find(session, actor, webhook_id)
         rows = await _live_secrets(session, webhook_id, now_ms())
+        await audit.append(rt, session, actor, "webhook.secret_revealed", target=audited.webhook_target(webhook))
+    return _opened(rt, rows)
+
+
+def _opened(rt: Runtime, rows: list[Any]) -> SecretView:
     opened = [(rt.keyring.decrypt(row.secret, f"webhook_secret:secret:{row.id}"), row.expires_at) for row in rows]
     current = next(secret for secret, expires_at in opened if expires_at is None)
     previous = [PreviousSecret(secret=s, expires_at=rfc3339(at)) for s, at in opened if at is not None]
@@ -223,15 +237,21 @@ async def rotate_secret(rt: Runtime, actor: Actor, webhook_id: str, overlap_s: i
     now = now_ms()
     secret = new_secret()
     async with rt.database.write() as session:
-        await find(session, actor, webhook_id)
+        webhook = await find(session, actor, webhook_id)
         await session.execute(
             update(_SECRET)
             .where(_SECRET.c.webhook_id == webhook_id, _SECRET.c.expires_at.is_(None))
             .values(expires_at=now + overlap_s * 1000)
         )
         session.add(_secret_row(rt, webhook_id, secret, now))
+        await session.flush()
         await bump_routing(session)
-    return await get_secret(rt, actor, webhook_id)
+        rows = await _live_secrets(session, webhook_id, now)
+        facts = {"overlap_s": overlap_s}
+        await audit.append(
+            rt, session, actor, "webhook.secret_rotated", target=audited.webhook_target(webhook), detail=facts
+        )
+    return _opened(rt, rows)
 
 
 async def find(session: AsyncSession, actor: Actor, webhook_id: str) -> Webhook:

@@ -15,7 +15,8 @@ from novapulse.core.errors import NotFoundError
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
 from novapulse.core.version import VERSION
-from novapulse.webhooks import deliveries
+from novapulse.security import audit
+from novapulse.webhooks import audited, deliveries
 from novapulse.webhooks.engine.claim import Claim
 from novapulse.webhooks.engine.record import Result, feed_item, write_results
 from novapulse.webhooks.engine.request import build_headers, loggable
@@ -86,6 +87,8 @@ async def send_test(
                 | {"tenant": webhook.tenant, "lease_until": lease, "next_attempt_at": now, "created_at": now}
             ],
         )
+        facts = {"event_type": type_, "delivery_id": delivery_id}
+        await audit.append(rt, session, actor, "webhook.tested", target=audited.webhook_target(webhook), detail=facts)
     item = Claim(delivery_id, event_id, webhook_id, type_, 0, 0, True, 0, 1, now, body.encode())
     headers = build_headers(item, target)
     outcome = await part.sender.post(target.url, item.body, headers, target.timeout_s)

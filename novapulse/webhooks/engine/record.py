@@ -19,10 +19,13 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import SQLAlchemyError
 
+from novapulse.core.actor import SYSTEM
 from novapulse.core.clock import now_ms, rfc3339
 from novapulse.core.database import bulk_insert, table_of
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
+from novapulse.security import audit
+from novapulse.webhooks.audited import webhook_target
 from novapulse.webhooks.engine.claim import DELIVERY, Claim, release_next
 from novapulse.webhooks.engine.targets import Target
 from novapulse.webhooks.feed import Feed
@@ -122,9 +125,11 @@ async def write_results(rt: Runtime, owner: str, results: Sequence[Result]) -> N
         if ours:
             bulk_insert(connection, _ATTEMPT, [_attempt_row(result, owner) for result in ours])
             _add_to_minutes(connection, rt.database.is_sqlite, ours, now)
-            _judge_webhooks(connection, ours, now, rt.settings.disable_after_s * 1000)
+            disabled = _judge_webhooks(connection, ours, now, rt.settings.disable_after_s * 1000)
             for webhook_id in {r.target.id for r in ours if r.target.ordered and r.next_attempt_at is None}:
                 release_next(connection, webhook_id, now=now)
+            for target, reason in disabled:
+                audit.append_on(rt, connection, SYSTEM, "webhook.disabled", target=target, detail={"reason": reason})
         return ours
 
     for result in await rt.database.run_write(write):
@@ -335,15 +340,17 @@ _END_FAILING = (
 )
 
 
-def _judge_webhooks(connection: Connection, results: Sequence[Result], now: int, disable_after_ms: int) -> None:
-    """Keep `failing_since`, and disable what is gone or has only failed for too long."""
+def _judge_webhooks(
+    connection: Connection, results: Sequence[Result], now: int, disable_after_ms: int
+) -> list[tuple[audit.Target, str]]:
+    """Keep `failing_since`, and disable what is gone or has only failed for too long: which, and why."""
     w = _WEBHOOK.c
     succeeded = {result.target.id for result in results if result.outcome.ok}
     failed = {result.target.id for result in results if not result.outcome.ok} - succeeded
     if succeeded:
         connection.execute(_END_FAILING, {"b_ids": list(succeeded)})
     if not failed:
-        return
+        return []
     connection.execute(update(_WEBHOOK).where(w.id.in_(failed), w.failing_since.is_(None)).values(failing_since=now))
     gone = {result.target.id for result in results if result.outcome.status_code == _GONE}
     days = disable_after_ms / 86_400_000
@@ -354,19 +361,20 @@ def _judge_webhooks(connection: Connection, results: Sequence[Result], now: int,
             f"Every delivery failed for {days:.3g} days.",
         ),
     )
-    disabled = 0
+    disabled: list[tuple[audit.Target, str]] = []
     for condition, reason in reasons:
         found = connection.execute(
             update(_WEBHOOK)
             .where(condition, w.status == WebhookStatus.ACTIVE.value)
             .values(status=WebhookStatus.DISABLED.value, disabled_reason=reason, updated_at=now)
-            .returning(w.id)
+            .returning(w.id, w.name, w.url)
         )
-        for (webhook_id,) in found.all():
-            disabled += 1
-            log.warning("webhook_disabled", webhook_id=webhook_id, reason=reason)
+        for webhook in found.all():
+            disabled.append((webhook_target(webhook), reason))
+            log.warning("webhook_disabled", webhook_id=webhook.id, reason=reason)
     if disabled:
         connection.execute(update(_ROUTING).values(version=_ROUTING.c.version + 1))
+    return disabled
 
 
 def feed_item(result: Result) -> dict[str, Any]:
