@@ -28,7 +28,7 @@ class Rules(BaseModel):
     """The rules; times of sessions in seconds."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"require_mfa": ["admin"], "grace_days": 7}]}
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"require_mfa": ["admin"], "grace_days": 7}]}
     )
 
     require_mfa: list[Literal["admin", "operator", "viewer"]] = Field(
