@@ -136,5 +136,13 @@ def _revoke(key: Any) -> rx.Component:
 def _more() -> rx.Component:
     return rx.cond(
         KeysState.next_cursor != "",
-        rx.center(rx.button("Show more", variant="soft", on_click=KeysState.load_more), margin_top="12px"),
+        rx.center(
+            rx.button(
+                "Show more",
+                variant="soft",
+                on_click=KeysState.load_more,
+                custom_attrs={"data-testid": "keys-more"},
+            ),
+            margin_top="12px",
+        ),
     )
