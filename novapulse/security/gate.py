@@ -25,6 +25,7 @@ from novapulse.security.authenticate import cookie_name
 from novapulse.security.origins import is_trusted_origin
 
 SESSION_HEADER = "x-auth-request-access-token"
+ENROL_PAGE = "/settings/security/enrol"
 _SOCKET_PATH = "/_event"
 _PUBLIC_PREFIXES = ("/api/", "/login", "/setup", "/assets/", "/_health", "/ping")
 # Files of the build; whatever else has a dot in it is a page all the same.
@@ -97,10 +98,8 @@ class Gate:
         if path.startswith(("/_upload", _SOCKET_PATH)):
             # Files go through the API, and sockets through a websocket, where the origin can be checked.
             refusal = PlainTextResponse("Not found", 404)
-        elif _is_page(scope) and await _session_of(rt, scope) is None:
-            target = path + ("?" + scope["query_string"].decode("latin-1") if scope["query_string"] else "")
-            where = "/login" if target == "/" else f"/login?next={quote(target, safe='')}"
-            refusal = RedirectResponse(where, 303, {"cache-control": "no-store"})
+        elif _is_page(scope) and (elsewhere := _elsewhere(scope, await _session_of(rt, scope))):
+            refusal = RedirectResponse(elsewhere, 303, {"cache-control": "no-store"})
         if refusal is not None:
             await refusal(scope, receive, send_with_headers)
             return
@@ -216,6 +215,16 @@ def _is_page(scope: Scope) -> bool:
     """Whether this is a page of the app, which only those who are signed in may load; files of the build are public."""
     path: str = scope["path"]
     return not path.startswith(_PUBLIC_PREFIXES) and not path.endswith(_PUBLIC_SUFFIXES)
+
+
+def _elsewhere(scope: Scope, live: sessions.Live | None) -> str | None:
+    """Where who asks for this page has to go first: to the sign-in, or to set up the second factor required of them."""
+    path: str = scope["path"]
+    if live is not None and (not live.must_enrol or path.rstrip("/") == ENROL_PAGE):
+        return None
+    target = path + ("?" + scope["query_string"].decode("latin-1") if scope["query_string"] else "")
+    first = "/login" if live is None else ENROL_PAGE
+    return first if target == "/" else f"{first}?next={quote(target, safe='')}"
 
 
 async def _session_of(rt: Runtime, scope: Scope) -> sessions.Live | None:

@@ -187,7 +187,7 @@ function Code({ prove, busy, problem, wait }) {
 function Passkey({ prove, busy, problem, wait }) {
   const use = () =>
     prove(async () => {
-      const { challenge, options } = await send("POST", "/auth/passkey/options");
+      const { challenge, options } = await send("POST", "/security/passkeys/proof");
       return { challenge, credential: await webauthn.get(options) };
     });
   return (

@@ -38,7 +38,10 @@ PAGES = (
     Page("Overview", "/", "layout-dashboard", "o"),
     Page("Webhooks", "/webhooks", "webhook", "w"),
 )
-SETTINGS = (Page("API keys", "/settings/api-keys", "key-round", "k"),)
+SETTINGS = (
+    Page("Security", "/settings/security", "shield-check", "s"),
+    Page("API keys", "/settings/api-keys", "key-round", "k"),
+)
 # Before anything is drawn, or a narrow sidebar would first be wide.
 EARLY_SCRIPT = 'document.documentElement.dataset.sidebar = localStorage.getItem("np:sidebar") ?? "open"'
 

@@ -1,0 +1,161 @@
+// `/settings/security`: how one signs in, where one is signed in, and who else has tried. What is secret in it comes as
+// the answer of a POST, stays in the part that shows it, and is gone with it.
+import { useState } from "react";
+import { useSearchParams } from "react-router";
+import { Button, Tabs } from "@radix-ui/themes";
+import { call } from "$/public/external/novapulse/ui/parts/api.js";
+import { Attempts } from "./security_attempts.jsx";
+import { Drill } from "./security_drill.jsx";
+import { begin } from "./security_enrol.jsx";
+import { Authenticators, EnrolDialog, NewCodesDialog, Passkeys, RecoveryCodes } from "./security_factors.jsx";
+import { Ask, Loaded, act, useLoaded } from "./security_parts.jsx";
+import { EmailCard, PasswordCard } from "./security_password.jsx";
+import { Devices, Sessions } from "./security_sessions.jsx";
+import { MfaState } from "./security_state.jsx";
+
+const FIRST_NAME = "Authenticator app";
+const TABS = [
+  ["sign-in", "Signing in"],
+  ["sessions", "Sessions"],
+  ["attempts", "Attempts"],
+];
+
+export function SecurityScreen() {
+  const mfa = useLoaded("/security/mfa");
+  const me = useLoaded("/auth/me");
+  const [query, setQuery] = useSearchParams();
+  const tab = TABS.some(([name]) => name === query.get("tab")) ? query.get("tab") : "sign-in";
+  const choose = (next) => setQuery(next === "sign-in" ? {} : { tab: next }, { preventScrollReset: true });
+  return (
+    <div className="np-security">
+      <Loaded of={me}>
+        {({ user }) => (
+          <Loaded of={mfa} rows={2}>
+            {(state) => (
+              <Factors mfa={state} user={user} reload={mfa.load}>
+                {(cards) => (
+                  <Tabs.Root value={tab} onValueChange={choose}>
+                    <Tabs.List>
+                      {TABS.map(([name, label]) => (
+                        <Tabs.Trigger key={name} value={name} data-testid={`tab-${name}`}>
+                          {label}
+                        </Tabs.Trigger>
+                      ))}
+                    </Tabs.List>
+                    <Tabs.Content value="sign-in" className="np-parts">
+                      {cards}
+                      <PasswordCard email={user.email} onChanged={mfa.load} />
+                      <EmailCard email={user.email} />
+                    </Tabs.Content>
+                    <Tabs.Content value="sessions" className="np-parts">
+                      <Where />
+                    </Tabs.Content>
+                    <Tabs.Content value="attempts" className="np-parts">
+                      <Tries />
+                    </Tabs.Content>
+                  </Tabs.Root>
+                )}
+              </Factors>
+            )}
+          </Loaded>
+        )}
+      </Loaded>
+    </div>
+  );
+}
+
+function Where() {
+  const sessions = useLoaded("/security/sessions");
+  const devices = useLoaded("/security/devices");
+  return (
+    <>
+      <Sessions of={sessions} />
+      <Devices of={devices} />
+    </>
+  );
+}
+
+function Tries() {
+  return <Attempts of={useLoaded("/security/sign-ins?days=30")} />;
+}
+
+// The state of the second factors, with the dialogs that change it.
+function Factors({ mfa, user, reload, children }) {
+  const [begun, setBegun] = useState(null);
+  const [first, setFirst] = useState(true);
+  const [name, setName] = useState(FIRST_NAME);
+  const [codes, setCodes] = useState(null);
+  const [trying, setTrying] = useState(false);
+  const start = async (wanted) => {
+    setName(wanted);
+    setFirst(!mfa.authenticators.length);
+    const begins = await act(() => begin(wanted));
+    if (begins.answer) setBegun(begins.answer);
+    return begins;
+  };
+  const close = () => {
+    setBegun(null);
+    setCodes(null);
+    reload();
+  };
+  const newCodes = async () => {
+    const made = await act(() => call("POST", "/security/recovery-codes", {}, { why: "make new recovery codes" }));
+    if (made.answer) setCodes(made.answer.recovery_codes);
+  };
+  const tryIt = () => {
+    close();
+    setTrying(true);
+  };
+  const turnOff = async () => {
+    const why = "turn two-factor authentication off";
+    const { problem } = await act(() => call("POST", "/security/mfa/disable", {}, { why }), "Two-factor authentication is off.");
+    if (!problem) reload();
+  };
+  return (
+    <>
+      <MfaState
+        mfa={mfa}
+        role={user.role}
+        onBegin={() => start(FIRST_NAME)}
+        onNewCodes={newCodes}
+        onTry={() => setTrying(true)}
+        off={mfa.required ? null : <TurnOff onOff={turnOff} />}
+      />
+      {children(
+        <>
+          <Authenticators mfa={mfa} onBegin={start} reload={reload} />
+          <Passkeys mfa={mfa} reload={reload} />
+          <RecoveryCodes mfa={mfa} onNewCodes={newCodes} />
+        </>,
+      )}
+      <EnrolDialog begun={begun} first={first} email={user.email} onAgain={() => start(name)} onClose={close} onChanged={reload} onTry={tryIt} />
+      <NewCodesDialog codes={codes} email={user.email} onClose={close} onSaved={close} />
+      <Drill
+        open={trying}
+        onOpenChange={(open) => {
+          setTrying(open);
+          if (!open) reload();
+        }}
+        mfa={mfa}
+      />
+    </>
+  );
+}
+
+function TurnOff({ onOff }) {
+  return (
+    <Ask
+      trigger={
+        <Button variant="soft" color="gray" data-testid="mfa-off">
+          Turn off
+        </Button>
+      }
+      title="Turn two-factor authentication off?"
+      text="Your authenticators, passkeys and recovery codes are deleted, and remembered browsers forgotten. From then on your password alone signs you in."
+      keep="Keep it on"
+      act="Turn off"
+      onAct={onOff}
+      testid="mfa-off-confirm"
+    />
+  );
+}
