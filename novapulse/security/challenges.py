@@ -42,15 +42,15 @@ async def begin(
     return token
 
 
-async def find(rt: Runtime, token: str, kind: str) -> Challenge:
-    """The challenge of this kind that the token is for.
+async def find(rt: Runtime, token: str, *kinds: str) -> Challenge:
+    """The challenge of one of these kinds that the token is for.
 
     Raises:
         UnauthorizedError: there is none, or it has ended (problem type `challenge-ended`).
     """
     c = _CHALLENGE.c
     async with rt.database.read() as session:
-        row = (await session.execute(select(Challenge).where(*_is_open(token), c.kind == kind))).scalar_one_or_none()
+        row = (await session.execute(select(Challenge).where(*_is_open(token), c.kind.in_(kinds)))).scalar_one_or_none()
     if row is None:
         raise ended()
     return row
