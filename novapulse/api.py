@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from starlette.routing import Mount
 
 from novapulse.core import openapi
+from novapulse.core.errors import ForbiddenError
 from novapulse.core.http import BodyLimit, RequestId
 from novapulse.core.problems import install
 from novapulse.core.version import VERSION
@@ -14,6 +15,7 @@ from novapulse.operations.api import router as operations_router
 from novapulse.security import pages
 from novapulse.security.api import routers as security_routers
 from novapulse.security.authenticate import current_actor
+from novapulse.security.denials import answer_forbidden
 from novapulse.security.policy import policies_of
 from novapulse.settings import Settings
 from novapulse.webhooks.api import router as webhooks_router
@@ -41,6 +43,7 @@ def make_api(settings: Settings) -> FastAPI:
     for router in API_ROUTERS:
         api.include_router(router)
     install(api, lambda path: openapi.methods_at(API_ROUTERS, path))
+    api.add_exception_handler(ForbiddenError, answer_forbidden)
     openapi.describe(api, API_ROUTERS, {route: policy.who for route, policy in policies.items()})
     api.state.authenticate = current_actor
     larger = {"/events/batch": settings.max_batch_bytes}

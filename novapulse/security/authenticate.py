@@ -28,7 +28,7 @@ def ip_of(request: Request) -> str:
 
 
 async def current_actor(request: Request) -> Actor:
-    """Who calls.
+    """Who calls; kept as `request.state.actor`, for who answers a refusal.
 
     Raises:
         UnauthorizedError: nobody we know.
@@ -37,7 +37,8 @@ async def current_actor(request: Request) -> Actor:
     rt = current()
     header = request.headers.get("authorization")
     if header is not None:
-        return await _by_key(rt, header, ip_of(request))
+        request.state.actor = await _by_key(rt, header, ip_of(request))
+        return request.state.actor
     live = await current_session(request)
     if live is None:
         raise UnauthorizedError()
@@ -60,6 +61,8 @@ async def current_session(request: Request) -> sessions.Live | None:
     """
     rt = current()
     live = await sessions.find_by_token(rt, request.cookies.get(cookie_name(rt.settings), ""))
+    if live is not None:
+        request.state.actor = live.actor(ip_of(request))
     if (
         live is not None
         and request.method not in _SAFE_METHODS

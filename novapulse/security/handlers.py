@@ -22,9 +22,10 @@ from reflex_base.constants import RouteVar
 from reflex_base.event.context import EventContext
 
 from novapulse.core.actor import Actor, Permission
-from novapulse.core.errors import ForbiddenError, ReauthenticationError, UnauthorizedError
+from novapulse.core.errors import EnrolmentError, ForbiddenError, ReauthenticationError, UnauthorizedError
 from novapulse.core.runtime import current
 from novapulse.security import sessions
+from novapulse.security.denials import record_denial
 from novapulse.security.gate import SESSION_HEADER
 from novapulse.security.policy import Policy, RateClass
 
@@ -111,9 +112,15 @@ class DefaultDeny(Middleware):
                 _check(policy, actor)
             except ReauthenticationError:
                 return StateUpdate(events=_confirm_first(event))
+            except EnrolmentError:
+                # The grace ended while the page was open. Loaded anew, whatever it is, the gate leads to the enrolment.
+                return StateUpdate(events=fix_events([rx.call_script("window.location.reload()")], token=""))
             except ForbiddenError:
                 log.warning("event_denied", event_name=event.name[:200], actor=actor.id)
                 text = "This action does not exist." if policy is None else "You are not allowed to do this."
+                # What does not exist has any name a client thinks of.
+                where = "unknown" if policy is None else ".".join(event.name.rsplit(".", 2)[-2:])
+                await record_denial(current(), actor, "handler", where, text)
                 return StateUpdate(events=fix_events([rx.toast.error(text)], token=""))
         if not actor.must_enrol:
             await self._join(app)
