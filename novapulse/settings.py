@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
+from email.utils import parseaddr
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -18,6 +20,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from novapulse.mail.server import parse_smtp_url
+
+_PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")  # RFC 5321, 4.1.2, without quotes
 _LONGEST_SOCKET_PATH = 100  # bytes; the limit is 108 on Linux, 104 on macOS
 
 Network = IPv4Network | IPv6Network
@@ -84,6 +89,7 @@ class Settings(BaseSettings):
     smtp_url: SecretStr = Field(
         SecretStr(""), description="smtp[s]://user:password@host:port; empty means no mail is sent."
     )
+    mail_from: str = Field("", description="Sender, e.g. NovaPulse <novapulse@example.com>; empty: by the public URL.")
 
     # Workers
     shutdown_timeout_s: float = Field(10.0, gt=0, description="How long a stopping process lets running work finish.")
@@ -108,6 +114,33 @@ class Settings(BaseSettings):
         if value and urlsplit(value).scheme not in ("http", "https"):
             raise ValueError("must start with http:// or https://")
         return value.rstrip("/")
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp_url(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value():
+            parse_smtp_url(value.get_secret_value())
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _mail_from(cls, value: str) -> str:
+        plain = _PLAIN_ADDRESS.fullmatch(parseaddr(value)[1]) and value.isprintable()
+        if value and not plain:
+            raise ValueError("must be an address such as NovaPulse <novapulse@example.com>")
+        return value
+
+    @cached_property
+    def mail_sender(self) -> str:
+        """Whom mail comes from: as set, or `novapulse@` the host name of the public URL."""
+        host = urlsplit(self.base_url).hostname or ""
+        named = _PLAIN_ADDRESS.fullmatch(f"novapulse@{host}") is not None and any(c.isalpha() for c in host)
+        return self.mail_from or f"NovaPulse <novapulse@{host if named else 'localhost'}>"
+
+    @cached_property
+    def mail_domain(self) -> str:
+        """What is behind the @ of the sender: the name under which mail servers are greeted."""
+        return parseaddr(self.mail_sender)[1].rpartition("@")[2]
 
     @cached_property
     def database(self) -> str:

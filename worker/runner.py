@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import structlog
 from sqlalchemy import text
@@ -14,17 +15,59 @@ from sqlalchemy.exc import SQLAlchemyError
 from novapulse.core import logging
 from novapulse.core.runtime import Runtime, open_runtime
 from novapulse.settings import Settings
-from novapulse.webhooks.engine import Engine
 from worker.broker import QueueBroker
 from worker.enqueue import make_enqueue
 from worker.heartbeat import Heartbeat
 from worker.receiver import QueueReceiver
-from worker.tasks import webhook
+from worker.tasks.email import EmailCrew
+from worker.tasks.webhook import WebhookCrew
 
 _JOBS_AT_ONCE = 1_000  # bounded by `room`; Taskiq wants a number
 _STORE_WAIT_S = 2.0
 
 log = structlog.get_logger(__name__)
+
+
+class Crew(Protocol):
+    """What works on one queue in one process."""
+
+    @property
+    def in_flight(self) -> int:
+        """How much of what jobs carry is being worked on."""
+        ...
+
+    def room(self) -> int:
+        """How many more jobs can be taken now; none once it is stopping."""
+        ...
+
+    def register(self, broker: QueueBroker) -> None:
+        """Let a broker run this queue's tasks."""
+        ...
+
+    async def stop(self, grace_s: float) -> None:
+        """Finish within `grace_s`, and give back what cannot be finished."""
+        ...
+
+
+class _NoCrew:
+    """A queue without tasks: what appears there is parked, not lost."""
+
+    in_flight = 0
+
+    def __init__(self, _rt: Runtime, _owner: str) -> None:
+        self._stopping = False
+
+    def room(self) -> int:
+        return 0 if self._stopping else 1
+
+    def register(self, broker: QueueBroker) -> None:
+        """Nothing to register."""
+
+    async def stop(self, grace_s: float) -> None:  # noqa: ARG002 - as every crew
+        self._stopping = True
+
+
+_CREWS: dict[str, Callable[[Runtime, str], Crew]] = {"email": EmailCrew, "webhook": WebhookCrew}
 
 
 async def run_worker(settings: Settings, queues: Sequence[str], stop: asyncio.Event) -> None:
@@ -33,17 +76,18 @@ async def run_worker(settings: Settings, queues: Sequence[str], stop: asyncio.Ev
     enqueue = make_enqueue(settings)
     rt = open_runtime(settings, enqueue)
     name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
-    engine = Engine(rt, name)
-    heartbeat = Heartbeat(settings, name, list(queues), lambda: {"webhook": engine.in_flight})
+    crews = {queue: _CREWS.get(queue, _NoCrew)(rt, name) for queue in queues}
+    heartbeat = Heartbeat(settings, name, list(queues), lambda: {q: crew.in_flight for q, crew in crews.items()})
     try:
         await _wait_for_database(rt, stop)
         heartbeat.start()
-        receivers = [asyncio.create_task(_receive(settings, queue, name, engine, stop)) for queue in queues]
+        receivers = [asyncio.create_task(_receive(settings, queue, name, crew, stop)) for queue, crew in crews.items()]
         log.info("worker_started", worker=name, queues=list(queues))
         await stop.wait()
-        log.info("worker_stopping", in_flight=engine.in_flight)
+        log.info("worker_stopping", in_flight=sum(crew.in_flight for crew in crews.values()))
         # The limit is for everything; what is left of it after the sends is for recording them.
-        await engine.stop(max(1.0, settings.shutdown_timeout_s - 3.0))
+        grace_s = max(1.0, settings.shutdown_timeout_s - 3.0)
+        await asyncio.gather(*(crew.stop(grace_s) for crew in crews.values()))
         await asyncio.wait(receivers, timeout=2.0)
         for receiver in receivers:
             receiver.cancel()
@@ -55,12 +99,9 @@ async def run_worker(settings: Settings, queues: Sequence[str], stop: asyncio.Ev
     log.info("worker_stopped", worker=name)
 
 
-async def _receive(settings: Settings, queue: str, owner: str, engine: Engine, stop: asyncio.Event) -> None:
-    # Other queues have no tasks yet that could run; what appears there is parked, not lost.
-    room = (lambda: engine.free_slots() // webhook.BATCH) if queue == "webhook" else (lambda: 0 if stop.is_set() else 1)
-    broker = QueueBroker(settings, queue, owner, room)
-    if queue == "webhook":
-        webhook.register(broker, engine)
+async def _receive(settings: Settings, queue: str, owner: str, crew: Crew, stop: asyncio.Event) -> None:
+    broker = QueueBroker(settings, queue, owner, crew.room)
+    crew.register(broker)
     while not stop.is_set():
         receiver = QueueReceiver(broker, max_async_tasks=_JOBS_AT_ONCE, wait_tasks_timeout=settings.shutdown_timeout_s)
         try:

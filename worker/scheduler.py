@@ -15,6 +15,8 @@ from redis.exceptions import RedisError
 from novapulse.core import idempotency, logging
 from novapulse.core.runtime import Runtime, open_runtime
 from novapulse.live.sampler import sample
+from novapulse.mail.handout import hand_out_mail
+from novapulse.mail.outbox import delete_old
 from novapulse.security.sessions import delete_ended
 from novapulse.settings import Settings
 from novapulse.webhooks.handout import hand_out
@@ -36,11 +38,13 @@ log = structlog.get_logger(__name__)
 async def _housekeeping(rt: Runtime) -> None:
     await idempotency.delete_expired(rt)
     await delete_ended(rt)
+    await delete_old(rt)
 
 
 # What is done, and how many seconds lie between two times.
 _WORK: tuple[tuple[Callable[[Runtime], Awaitable[object]], float], ...] = (
     (hand_out, 0.5),
+    (hand_out_mail, 0.5),
     (sample, 1.0),
     (_housekeeping, 60.0),
 )

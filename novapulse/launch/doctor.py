@@ -37,7 +37,7 @@ async def examine() -> list[Finding]:
     findings += [Finding("settings", False, line) for line in unknown_settings()] or [Finding("settings", True, "read")]
     async for finding in _stores(settings):
         findings.append(finding)
-    findings += [_frontend(), _server(settings), _receivers(settings)]
+    findings += [_frontend(), _server(settings), _receivers(settings), await _mail(settings)]
     return findings
 
 
@@ -99,3 +99,24 @@ def _server(settings: Settings) -> Finding:
 def _receivers(settings: Settings) -> Finding:
     allowed = ", ".join(map(str, settings.allow_private_networks))
     return Finding("receivers", True, f"public addresses{f' and {allowed}' if allowed else ' only'}")
+
+
+async def _mail(settings: Settings) -> Finding:
+    """Greet the mail server and sign in; nothing is sent."""
+    from novapulse.mail.server import parse_smtp_url
+    from novapulse.mail.smtp import SmtpConnection
+
+    url = settings.smtp_url.get_secret_value()
+    if not url:
+        return Finding("mail", True, "no server is set (NOVAPULSE_SMTP_URL): messages are kept and not sent")
+    server = parse_smtp_url(url)
+    where = f"{server.host}:{server.port}"
+    connection = SmtpConnection(server, settings.mail_domain)
+    fault = await connection.open()
+    if fault is not None:
+        remedy = "Start it, or correct NOVAPULSE_SMTP_URL."
+        return Finding("mail", False, f"The mail server cannot be used ({where}: {fault.words.rstrip('.')}). {remedy}")
+    how = "encrypted" if connection.encrypted else "not encrypted"
+    await connection.close()
+    signed_in = f", signed in as {server.user}" if server.user else ""
+    return Finding("mail", True, f"{where}, {how}{signed_in}; from {settings.mail_sender}")

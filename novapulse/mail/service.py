@@ -33,7 +33,7 @@ async def queue_mail(rt: Runtime, session: AsyncSession, message: Message) -> st
             recipient=message.to,
             kind=message.kind,
             subject=message.subject,
-            content=rt.keyring.encrypt(orjson.dumps(asdict(message)).decode(), context(email_id)),
+            content=rt.keyring.encrypt(orjson.dumps(asdict(message)).decode(), _context(email_id)),
             next_attempt_at=now,
             created_at=now,
         )
@@ -41,6 +41,15 @@ async def queue_mail(rt: Runtime, session: AsyncSession, message: Message) -> st
     return email_id
 
 
-def context(email_id: str) -> str:
+def _context(email_id: str) -> str:
     """What a message's content is encrypted for; see `Keyring.encrypt`."""
     return f"email:content:{email_id}"
+
+
+def open_message(rt: Runtime, email_id: str, content: str) -> Message:
+    """The message of an outbox row, from its encrypted content.
+
+    Raises:
+        DecryptError: made with a key that is not in the keyring, or changed.
+    """
+    return Message(**orjson.loads(rt.keyring.decrypt(content, _context(email_id))))

@@ -6,11 +6,12 @@ from typing import Annotated
 
 from taskiq import Context, TaskiqDepends
 
+from novapulse.core.runtime import Runtime
 from novapulse.webhooks.engine import Engine
 from worker.broker import QueueBroker
 from worker.receiver import TAKEOVER_LABEL
 
-BATCH = 100
+_BATCH = 100
 
 
 def _engine(context: Annotated[Context, TaskiqDepends()]) -> Engine:
@@ -26,7 +27,22 @@ async def deliver(
     await engine.deliver(ids, takeover_from=context.message.labels.get(TAKEOVER_LABEL))
 
 
-def register(broker: QueueBroker, engine: Engine) -> None:
-    """Let a broker run this queue's tasks."""
-    broker.state.engine = engine
-    broker.register_task(deliver, task_name="webhook.deliver")
+class WebhookCrew:
+    """Works on the queue; see `worker.runner.Crew`."""
+
+    def __init__(self, rt: Runtime, owner: str) -> None:
+        self._engine = Engine(rt, owner)
+
+    @property
+    def in_flight(self) -> int:
+        return self._engine.in_flight
+
+    def room(self) -> int:
+        return self._engine.free_slots() // _BATCH
+
+    def register(self, broker: QueueBroker) -> None:
+        broker.state.engine = self._engine
+        broker.register_task(deliver, task_name="webhook.deliver")
+
+    async def stop(self, grace_s: float) -> None:
+        await self._engine.stop(grace_s)
