@@ -88,17 +88,18 @@ def _head(w: Any) -> rx.Component:
     return rx.flex(
         rx.vstack(
             rx.hstack(
-                rx.heading(w["label"].to(str), size="6", as_="h1", letter_spacing="-0.02em", class_name="np-cut"),
+                rx.heading(w["label"].to(str), size="6", as_="h1", letter_spacing="-0.02em", overflow_wrap="anywhere"),
                 status_badge(w["status"]),
                 status_badge(w["health"]),
                 align="center",
                 wrap="wrap",
+                max_width="100%",
             ),
             rx.hstack(
                 rx.text(w["url"].to(str), class_name="np-mono np-cut", color="var(--gray-11)"),
                 copy_button(text=w["url"].to(str), label="Copy"),
                 align="center",
-                min_width="0",
+                max_width="100%",
             ),
             spacing="1",
             min_width="0",

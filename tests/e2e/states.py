@@ -1,0 +1,163 @@
+"""Every page and state of the product, and an instance with something of everything, to show them with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.e2e.conftest import DESKTOP, PHONE
+from tests.e2e.site import Site
+from tests.receiver import Answer, Arrival, Receiver
+
+LONG = "a_name_that_is_as_long_as_people_make_them_in_the_end_and_then_some"
+
+
+class House(NamedTuple):
+    """Webhooks and deliveries of every kind."""
+
+    site: Site
+    main: str  # webhook with a delivery in each state that lasts
+    disabled: str
+    slow: str
+    retrying: str  # delivery
+
+    def sending(self) -> str:
+        """A delivery that is being sent for as long as anybody looks; its event."""
+        event = self.site.send("axe.slow")
+        self.site.reaches(event, "sending")
+        return event
+
+
+def answer(arrival: Arrival) -> Answer:
+    if b"axe.slow" in arrival.body:
+        return Answer(silent=True)
+    if b"axe.gone" in arrival.body:
+        return Answer(410)
+    return Answer(500, body=b'{"error": "down"}') if b'"bad"' in arrival.body else Answer(body=b'{"ok": true}')
+
+
+def fill(site: Site, receiver: Receiver) -> House:
+    never_again = {"schedule_s": [0, 3600]}
+    main_type, name = f"axe.{LONG}", site.name("A webhook whose owners could not agree on a shorter name for it")
+    main = site.webhook(receiver.url(f"/{LONG}/{LONG}"), main_type, name=name, retry=never_again, tenant=None)["id"]
+    disabled = site.webhook(receiver.url(), "axe.gone")["id"]
+    slow = site.webhook(receiver.url(), "axe.slow", timeout_s=30, retry=never_again)["id"]
+    site.webhook(receiver.url())  # idle
+    site.send("axe.gone")
+    site.reaches(site.send(main_type, how="good"), "delivered")
+    retrying, cancelled, failed = (site.send(main_type, how="bad", note=LONG * 3) for _ in range(3))
+    for event in (retrying, cancelled, failed):
+        site.reaches(event, "retrying")
+    for event in (cancelled, failed):
+        site.post(f"/deliveries/{site.delivery(event)['id']}/cancel")
+    site.post(f"/deliveries/{site.delivery(failed)['id']}/retry")
+    site.reaches(failed, "failed")
+    site.client.patch(f"/webhooks/{main}", json={"status": "paused"}).raise_for_status()
+    site.send(main_type, how="later")
+    return House(site, main, disabled, slow, site.delivery(retrying)["id"])
+
+
+class State(NamedTuple):
+    """A page, what is done on it, and what is there once it may be judged."""
+
+    name: str
+    path: Callable[[House], str]
+    shows: str  # a test id
+    act: Callable[[Page], object] = lambda _: None
+    sizes: tuple[tuple[int, int], ...] = (DESKTOP, PHONE)
+    within: str | None = None  # the part that is judged
+
+
+def _clicks(*test_ids: str) -> Callable[[Page], None]:
+    def act(page: Page) -> None:
+        for test_id in test_ids:
+            page.get_by_test_id(test_id).first.click()
+
+    return act
+
+
+def _main(query: str = "") -> Callable[[House], str]:
+    return lambda house: f"/webhooks/{house.main}{query}"
+
+
+def _at(path: str) -> Callable[[House], str]:
+    return lambda _: path
+
+
+def _send_test(data: str) -> Callable[[Page], None]:
+    def act(page: Page) -> None:
+        page.get_by_test_id("test-open").click()
+        expect(page.get_by_test_id("test-data")).not_to_have_value("")
+        page.get_by_test_id("test-data").fill(data)
+        page.get_by_test_id("test-send").click()
+
+    return act
+
+
+def _wrong_form(page: Page) -> None:
+    expect(page.get_by_test_id("webhook-timeout-s")).to_have_value("15")
+    page.get_by_test_id("webhook-retry").fill("0, 60, 3600")
+    page.get_by_test_id("type-*").uncheck()
+    page.get_by_test_id("webhook-event-types").fill("axe.* in..voice")
+    page.get_by_test_id("type-add").click()
+    page.get_by_test_id("header-add").click()
+    page.get_by_test_id("header-name").fill("Host")
+    page.get_by_test_id("webhook-url").fill("ftp://example.com/")
+    page.get_by_test_id("webhook-save").click()
+    expect(page.get_by_test_id("error-headers")).to_be_visible()
+
+
+def _make_webhook(page: Page) -> None:
+    expect(page.get_by_test_id("webhook-timeout-s")).to_have_value("15")
+    page.get_by_test_id("webhook-url").fill("https://1.1.1.1/")
+    page.get_by_test_id("type-*").uncheck()
+    page.get_by_test_id("webhook-event-types").fill("axe.never")
+    page.get_by_test_id("webhook-save").click()
+
+
+def _search(page: Page) -> None:
+    page.keyboard.press("Control+k")
+    page.get_by_test_id("palette-input").fill("web")
+
+
+STATES = (
+    State("overview", _at("/"), "feed-row"),
+    State("user menu", _at("/"), "sign-out", _clicks("user-menu")),
+    State("theme menu", _at("/"), "theme-dark", _clicks("theme-switch")),
+    State("phone menu", _at("/"), "phone-nav", _clicks("phone-menu"), (PHONE,)),
+    State("palette", _at("/webhooks"), "palette-item", _search),
+    State("shortcuts", _at("/webhooks"), "shortcuts", lambda page: page.keyboard.press("?")),
+    State("webhooks", _at("/webhooks"), "webhook-row"),
+    State(
+        "webhooks selected", _at("/webhooks"), "bulk-delete", lambda page: page.get_by_role("checkbox").first.click()
+    ),
+    State("webhooks none fits", _at("/webhooks?q=there-is-none"), "nothing-matches"),
+    # An open listbox keeps the focus to itself until it is closed: what is hidden behind it cannot be reached. As
+    # axe-core knows this of modal dialogs only, it is asked about the listbox alone.
+    State("filter", _at("/webhooks"), "filter-status", _clicks("filter-status"), within="[role=listbox]"),
+    State("new webhook", _at("/webhooks/new"), "error-url", _wrong_form),
+    State("made webhook", _at("/webhooks/new"), "secret-value", _make_webhook),
+    State("edit webhook", lambda house: f"/webhooks/{house.main}/edit", "webhook-save"),
+    State("deliveries", _main(), "delivery-row"),
+    State("disabled", lambda house: f"/webhooks/{house.disabled}", "webhook-disabled"),
+    State("sending", lambda house: house.sending() and f"/webhooks/{house.slow}", "delivery-row"),
+    State("attempts over time", _main("?tab=time"), "attempts-summary"),
+    State("settings", _main("?tab=settings"), "settings-edit"),
+    State("secret", _main("?tab=secret"), "secret-value", _clicks("secret-reveal")),
+    State("rotate", _main("?tab=secret"), "secret-rotate-confirm", _clicks("secret-rotate")),
+    State("delete", _main(), "confirm-delete", _clicks("webhook-delete")),
+    State("delivery", lambda house: f"/webhooks/{house.main}?delivery={house.retrying}", "attempt"),
+    State("test sent", _main(), "test-result", _send_test('{"how": "bad"}')),
+    State("test refused", _main(), "test-problem", _send_test("{")),
+    State("API keys", _at("/settings/api-keys"), "key-revoke"),
+    State("new key", _at("/settings/api-keys"), "key-error", _clicks("key-create", "key-save")),
+    State("revoke key", _at("/settings/api-keys"), "key-revoke-confirm", _clicks("key-revoke")),
+)
+
+
+def shown(page: Page, state: State) -> Locator:
+    """What the state shows: by test id, or by its beginning where an id follows."""
+    shows = state.shows
+    return page.locator(f"[data-testid='{shows}'], [data-testid^='{shows}-']").first
