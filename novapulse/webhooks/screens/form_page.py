@@ -10,16 +10,14 @@ import reflex as rx
 
 from novapulse.ui.components import field, link_button, section
 from novapulse.ui.shell import page_head, shell
-from novapulse.webhooks.guard import URL_MAX
+from novapulse.webhooks.screens.form_fields import PAUSE_MS, stack, text_field
 from novapulse.webhooks.screens.form_parts import event_types_field, focus_wrong, headers_field, tell_again, visit
 from novapulse.webhooks.screens.form_state import FormState
 from novapulse.webhooks.screens.made import made
+from novapulse.webhooks.screens.retry_field import retry_field
 from novapulse.webhooks.screens.retry_state import RetryState
-from novapulse.webhooks.screens.schedule import PRESETS
+from novapulse.webhooks.screens.url_field import url_field
 from novapulse.webhooks.screens.url_state import UrlState
-
-_PAUSE_MS = 350  # in typing, before what was typed is looked at
-_MARKS = {"fine": "circle-check", "unsure": "circle-help", "refused": "circle-x", "checking": "loader-circle"}
 
 
 def new_page() -> rx.Component:
@@ -59,10 +57,10 @@ def _form(submit: str, back: Any) -> rx.Component:
         rx.cond(FormState.may_save, tell_again(visit=FormState.visit, field="url", on_tell=UrlState.check)),
         rx.vstack(
             _notices(),
-            section("Where to", _stack(_url(), _text("name", "Name", "Billing service", ""), _description())),
-            section("Which events", _stack(_event_types(), _tenant())),
-            section("When an attempt fails", _retry()),
-            section("How it is sent", _stack(_pace(), _order(), _headers())),
+            section("Where to", stack(url_field(), text_field("name", "Name", "Billing service", ""), _description())),
+            section("Which events", stack(_event_types(), _tenant())),
+            section("When an attempt fails", retry_field()),
+            section("How it is sent", stack(_pace(), _order(), _headers())),
             rx.hstack(
                 rx.button(
                     submit,
@@ -79,10 +77,6 @@ def _form(submit: str, back: Any) -> rx.Component:
         on_submit=FormState.save,
         class_name="np-form",
     )
-
-
-def _stack(*children: rx.Component) -> rx.Component:
-    return rx.vstack(*children, spacing="4", align="stretch", width="100%")
 
 
 def _notices() -> rx.Component:
@@ -104,84 +98,6 @@ def _notices() -> rx.Component:
     )
 
 
-def _input(name: str, placeholder: str, **props: Any) -> rx.Component:
-    attributes = {
-        "data-testid": f"webhook-{name.replace('_', '-')}",
-        "aria-invalid": rx.cond(FormState.errors.contains(name), "true", "false"),
-    }
-    return rx.input(
-        name=name,
-        id=name,
-        default_value=FormState.texts[name],
-        on_change=props.pop("on_change", lambda _: FormState.forget(name).debounce(_PAUSE_MS)),
-        placeholder=placeholder,
-        width="100%",
-        custom_attrs=attributes | props.pop("custom_attrs", {"aria-describedby": f"{name}-hint"}),
-        **props,
-    )
-
-
-def _text(name: str, label: str, placeholder: str, hint: str, *, optional: bool = True, **props: Any) -> rx.Component:
-    described = {} if hint else {"custom_attrs": {}}
-    return field(
-        label,
-        _input(name, placeholder, **described, **props),
-        error=FormState.errors.get(name, ""),
-        hint=hint,
-        name=name,
-        optional=optional,
-    )
-
-
-def _url() -> rx.Component:
-    def check(url: Any) -> list[Any]:
-        return [UrlState.check(url).debounce(_PAUSE_MS), FormState.forget("url").debounce(_PAUSE_MS)]
-
-    refused = (UrlState.verdict == "refused") | FormState.errors.contains("url")
-    says = rx.cond(FormState.errors.contains("url"), FormState.errors["url"], UrlState.says)
-    verdict = rx.hstack(
-        rx.match(
-            UrlState.verdict,
-            *((name, rx.icon(icon, size=14, flex="none")) for name, icon in _MARKS.items()),
-            rx.icon("radar", size=14, flex="none"),
-        ),
-        rx.match(
-            UrlState.verdict,
-            ("", "Checked as you type, without sending anything."),
-            ("checking", "Looking it up…"),
-            UrlState.says,
-        ),
-        class_name="np-verdict",
-        custom_attrs={"data-verdict": UrlState.verdict, "data-testid": "url-verdict"},
-    )
-    error = rx.hstack(
-        rx.icon("circle-x", size=14, flex="none"),
-        rx.el.span(says, custom_attrs={"data-testid": "error-url"}),
-        class_name="np-verdict",
-        custom_attrs={"data-verdict": "refused"},
-    )
-    return rx.vstack(
-        rx.el.label(rx.text("URL", size="2", weight="medium", as_="span"), html_for="url"),
-        _input(
-            "url",
-            "https://example.com/webhooks",
-            on_change=check,
-            input_mode="url",
-            max_length=URL_MAX + 1,
-            custom_attrs={
-                "aria-describedby": "url-line",
-                "aria-invalid": rx.cond(refused, "true", "false"),
-                "spellCheck": "false",
-                "autoCapitalize": "off",
-            },
-        ),
-        rx.el.div(rx.cond(refused, error, verdict), id="url-line", aria_live="polite"),
-        spacing="1",
-        align="stretch",
-        width="100%",
-    )
-
-
 def _description() -> rx.Component:
     return field(
         "Description",
@@ -189,7 +105,7 @@ def _description() -> rx.Component:
             name="description",
             id="description",
             default_value=FormState.texts["description"],
-            on_change=lambda _: FormState.forget("description").debounce(_PAUSE_MS),
+            on_change=lambda _: FormState.forget("description").debounce(PAUSE_MS),
             rows="2",
             custom_attrs={
                 "data-testid": "webhook-description",
@@ -214,7 +130,7 @@ def _event_types() -> rx.Component:
 
 def _tenant() -> rx.Component:
     return rx.box(
-        _text(
+        text_field(
             "tenant",
             "Tenant",
             "none",
@@ -226,78 +142,10 @@ def _tenant() -> rx.Component:
     )
 
 
-def _retry() -> rx.Component:
-    error = rx.cond(FormState.errors.contains("retry"), FormState.errors["retry"], RetryState.problem)
-
-    def draw(text: Any) -> list[Any]:
-        return [RetryState.draw(text).debounce(_PAUSE_MS), FormState.forget("retry").debounce(_PAUSE_MS)]
-
-    def choose(text: str) -> list[Any]:
-        return [rx.set_value("retry", text), RetryState.draw(text), FormState.forget("retry")]
-
-    return _stack(
-        rx.el.div(
-            *(
-                rx.el.button(
-                    preset.label,
-                    type="button",
-                    on_click=choose(preset.text),
-                    custom_attrs={
-                        "aria-pressed": rx.cond(RetryState.preset == preset.key, "true", "false"),
-                        "data-testid": f"retry-{preset.key}",
-                    },
-                )
-                for preset in PRESETS
-            ),
-            class_name="np-choices",
-            role="group",
-            aria_label="Schedules to choose from",
-        ),
-        field(
-            "Wait before each retry",
-            _input(
-                "retry",
-                next(preset for preset in PRESETS if preset.key == "default").shown,
-                on_change=draw,
-                custom_attrs={
-                    "aria-describedby": "retry-hint",
-                    "aria-invalid": rx.cond(error != "", "true", "false"),
-                },
-            ),
-            error=error,
-            hint="As 5 s, 5 min, 2 h, 1 d; a plain number is seconds.",
-            name="retry",
-            optional=True,
-        ),
-        rx.el.div(
-            rx.el.ol(rx.foreach(RetryState.steps, _step), class_name="np-steps", aria_label="Attempts"),
-            rx.el.p(
-                RetryState.total,
-                role="status",
-                class_name="np-note",
-                title="Each wait is lengthened by up to a fifth, so that retries do not come all at once.",
-                custom_attrs={"data-testid": "retry-total"},
-            ),
-            custom_attrs={"data-testid": "retry-timeline"},
-            class_name="np-schedule",
-        ),
-    )
-
-
-def _step(step: Any) -> rx.Component:
-    return rx.el.li(
-        rx.el.span(step["n"].to(int), class_name="np-step-n"),
-        rx.el.span(step["wait"].to(str), class_name="np-step-wait"),
-        style={"--grow": step["grow"].to(float)},
-        title=step["at"].to(str),
-        custom_attrs={"data-testid": "retry-step", "data-last": step["last"].to(bool).to_string()},
-    )
-
-
 def _pace() -> rx.Component:
     return rx.el.div(
-        _text("timeout_s", "Timeout in seconds", "15", "1 to 30: how long an answer is waited for.", optional=False),
-        _text("rate_limit", "Rate limit per second", "no limit", "Deliveries beyond it wait their turn."),
+        text_field("timeout_s", "Timeout in seconds", "15", "1 to 30: the longest wait for an answer.", optional=False),
+        text_field("rate_limit", "Rate limit per second", "no limit", "Deliveries beyond it wait their turn."),
         class_name="np-pair np-even",
     )
 

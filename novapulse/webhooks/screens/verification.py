@@ -148,7 +148,9 @@ curl -i "$URL" \\
 EXAMPLES = (
     Example("python", "Python", "pip install standardwebhooks", _PYTHON),
     Example("node", "Node", "npm install standardwebhooks, saved as receiver.mjs", _NODE),
-    Example("go", "Go", "go get github.com/standard-webhooks/standard-webhooks/libraries/go", _GO),
+    Example(
+        "go", "Go", "go mod init receiver; go get github.com/standard-webhooks/standard-webhooks/libraries/go", _GO
+    ),
     Example("ruby", "Ruby", "gem install standardwebhooks sinatra rackup puma", _RUBY),
     Example("php", "PHP", "composer require standard-webhooks/standard-webhooks", _PHP),
     Example("curl", "curl", "Sends your receiver a delivery signed as NovaPulse signs, to try it with.", _CURL),
