@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import reflex as rx
 
@@ -12,16 +13,19 @@ from novapulse.api import make_api
 from novapulse.core import logging
 from novapulse.core.runtime import open_runtime
 from novapulse.launch.configuration import load_settings
+from novapulse.launch.frontend import frontend_dir
 from novapulse.live.broadcast import Broadcaster
 from novapulse.overview.page import overview_page
 from novapulse.overview.state import OverviewState
 from novapulse.security import sessions
+from novapulse.security.csp import page_policy
 from novapulse.security.gate import Gate
 from novapulse.security.handlers import DefaultDeny
 from novapulse.security.screens.keys_page import keys_page
 from novapulse.security.screens.keys_state import KeysState
 from novapulse.security.screens.security_page import enrol_page, security_page
 from novapulse.ui.connection import connection_notice
+from novapulse.ui.says import notes
 from novapulse.ui.shell import EARLY_SCRIPT
 from novapulse.ui.tokens import STYLESHEETS, theme
 from novapulse.webhooks.screens.detail_page import webhook_page
@@ -55,8 +59,9 @@ _connection_notice = rx.memo(connection_notice)
 app = rx.App(
     theme=theme(),
     stylesheets=STYLESHEETS,
-    api_transformer=[make_api(_settings), Gate],
+    api_transformer=[make_api(_settings), partial(Gate, page_policy=page_policy(frontend_dir()))],
     html_lang="en",
+    toaster=notes(),
     head_components=[rx.el.link(rel="icon", href="/logo.svg"), rx.el.script(EARLY_SCRIPT)],
 )
 # In place of Reflex's own notices, which show internal addresses.

@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from novapulse.core.runtime import Runtime, current
-from novapulse.security import sessions
+from novapulse.security import csp, sessions
 from novapulse.security.authenticate import cookie_name
 from novapulse.security.origins import is_trusted_origin
 
@@ -38,15 +38,7 @@ _STRIPPED = {b"cookie", b"authorization", SESSION_HEADER.encode()}
 # RFC 6455, 7.4.1 policy violation: the client must not simply come back.
 _POLICY_VIOLATION = 1008
 
-# 'unsafe-inline' for scripts and 'unsafe-eval': the compiled Reflex page starts by inline scripts and
-# evaluates toasts; it cannot do without. Everything else is closed.
-_CSP = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; font-src 'self' data:; connect-src 'self' ws: wss:; object-src 'none'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
 _HEADERS = {
-    "content-security-policy": _CSP,
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -62,8 +54,10 @@ log = structlog.get_logger(__name__)
 class Gate:
     """Wraps the whole application."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, page_policy: str = csp.NO_SCRIPT) -> None:
+        """`page_policy` is the Content-Security-Policy of the pages; everything else runs no inline script."""
         self._app = app
+        self._page_policy = page_policy
         self._sockets: dict[str, set[asyncio.Event]] = {}
         self._listening = False
 
@@ -88,6 +82,8 @@ class Gate:
                 if _is_page(scope):
                     # Left to guess, a browser shows a page from its cache after the session has ended.
                     headers.setdefault("cache-control", "no-cache")
+                    headers.setdefault("content-security-policy", self._page_policy)
+                headers.setdefault("content-security-policy", csp.NO_SCRIPT)
                 if secure:
                     headers["strict-transport-security"] = _HSTS
                     # Browsers ignore it without TLS, and complain on the console.

@@ -9,7 +9,6 @@ lets through only what the registry allows that user. Services check the actor a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -28,6 +27,7 @@ from novapulse.security import sessions
 from novapulse.security.denials import record_denial
 from novapulse.security.gate import SESSION_HEADER
 from novapulse.security.policy import Policy, RateClass
+from novapulse.ui import says
 
 ROOM = "live"
 PAUSED = "paused"  # in place of the room above, for who has stopped live changes
@@ -121,7 +121,7 @@ class DefaultDeny(Middleware):
                 # What does not exist has any name a client thinks of.
                 where = "unknown" if policy is None else ".".join(event.name.rsplit(".", 2)[-2:])
                 await record_denial(current(), actor, "handler", where, text)
-                return StateUpdate(events=fix_events([rx.toast.error(text)], token=""))
+                return StateUpdate(events=fix_events([says.error(text)], token=""))
         if not actor.must_enrol:
             await self._join(app)
         return None
@@ -161,6 +161,4 @@ def _to_sign_in() -> Event:
 
 def _confirm_first(event: Event) -> list[Event]:
     """Have the page ask its user who they are, and send the same event again when they have shown it."""
-    again = json.dumps({"name": event.name, "payload": dict(event.payload)})
-    script = f"window.dispatchEvent(new CustomEvent('np:reauthenticate', {{ detail: {again} }}))"
-    return fix_events([rx.call_script(script)], token="")
+    return fix_events([says.confirm_first(event.name, event.payload)], token="")

@@ -23,6 +23,7 @@ from novapulse.ui.parts import (
     theme_menu,
     user_menu,
 )
+from novapulse.ui.says import says
 
 
 class Page(NamedTuple):
@@ -58,6 +59,7 @@ def shell(
         palette(pages=pages),
         shortcuts(pages=pages),
         reauthenticate(),
+        says(),
         rx.el.aside(_brand(), _navigation(active), rx.spacer(), _foot(), class_name="np-sidebar"),
         rx.el.div(
             rx.el.header(

@@ -11,6 +11,7 @@ from novapulse.core.errors import ForbiddenError, ProblemError
 from novapulse.core.runtime import current
 from novapulse.security import api_keys
 from novapulse.security.handlers import handler, handler_actor
+from novapulse.ui import says
 
 _PAGE = 50
 
@@ -44,9 +45,9 @@ class KeysState(rx.State):
         try:
             await api_keys.revoke_api_key(current(), await handler_actor(self), str(key_id)[:64])
         except ProblemError as error:
-            return rx.toast.error(error.detail)
+            return says.error(error.detail)
         self.rows = [row for row in self.rows if row["id"] != key_id]
-        return rx.toast.success("Revoked: the key works no longer.")
+        return says.success("Revoked: the key works no longer.")
 
     async def _read(self, cursor: str) -> None:
         self.problem, self.allowed = "", True

@@ -10,6 +10,7 @@ from novapulse.core.actor import Actor, Permission
 from novapulse.core.errors import ProblemError
 from novapulse.core.runtime import Runtime, current
 from novapulse.security.handlers import handler, handler_actor
+from novapulse.ui import says
 from novapulse.ui.urls import with_query
 from novapulse.webhooks import deliveries
 from novapulse.webhooks.screens.shown import attempt_shown, curl, delivery_row, pretty
@@ -31,7 +32,7 @@ class DeliveryState(rx.State):
         try:
             await show_delivery(self, current(), await handler_actor(self), str(delivery_id))
         except ProblemError as error:
-            return rx.toast.error(error.detail)
+            return says.error(error.detail)
         return rx.redirect(with_query(self.router.url, delivery=self.open_id))
 
     @handler(Permission.DELIVERIES_READ)
@@ -50,8 +51,8 @@ class DeliveryState(rx.State):
             await deliveries.retry_delivery(rt, actor, self.open_id)
             await show_delivery(self, rt, actor, self.open_id)
         except ProblemError as error:
-            return rx.toast.error(error.detail)
-        return rx.toast.success("On its way.")
+            return says.error(error.detail)
+        return says.success("On its way.")
 
     @handler(Permission.DELIVERIES_WRITE)
     @rx.event
@@ -62,8 +63,8 @@ class DeliveryState(rx.State):
             await deliveries.cancel_delivery(rt, actor, self.open_id)
             await show_delivery(self, rt, actor, self.open_id)
         except ProblemError as error:
-            return rx.toast.error(error.detail)
-        return rx.toast.success("Cancelled: no further attempt is made.")
+            return says.error(error.detail)
+        return says.success("Cancelled: no further attempt is made.")
 
 
 async def show_delivery(state: DeliveryState, rt: Runtime, actor: Actor, delivery_id: str) -> None:

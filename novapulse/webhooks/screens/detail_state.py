@@ -11,6 +11,7 @@ from novapulse.core.clock import now_ms
 from novapulse.core.errors import NotFoundError, ProblemError
 from novapulse.core.runtime import current
 from novapulse.security.handlers import handler, handler_actor
+from novapulse.ui import says
 from novapulse.ui.urls import chosen, with_query
 from novapulse.webhooks import deliveries, event_types, service, stats
 from novapulse.webhooks.matching import matches
@@ -67,7 +68,7 @@ class DetailState(rx.State):
         try:
             await self._read()
         except NotFoundError as error:
-            return [rx.toast.error(error.detail), rx.redirect("/webhooks")]
+            return [says.error(error.detail), rx.redirect("/webhooks")]
         except ProblemError as error:
             self.problem = error.detail
             return None
@@ -75,7 +76,7 @@ class DetailState(rx.State):
             await self._read_types()
             await self._read_parts()
         except ProblemError as error:
-            return rx.toast.error(error.detail)
+            return says.error(error.detail)
         return None
 
     @handler(Permission.WEBHOOKS_READ)
@@ -125,8 +126,8 @@ class DetailState(rx.State):
             )
             await self._read()
         except ProblemError as error:
-            return rx.toast.error(error.detail)
-        return rx.toast.success("Paused: its deliveries wait." if status == "paused" else "Active again.")
+            return says.error(error.detail)
+        return says.success("Paused: its deliveries wait." if status == "paused" else "Active again.")
 
     @handler(Permission.WEBHOOKS_WRITE)
     @rx.event
@@ -139,13 +140,13 @@ class DetailState(rx.State):
     async def delete(self) -> Any:
         """Delete this webhook, if its name was typed."""
         if self.typed_name != self.webhook.get("label"):
-            return rx.toast.error("Type the webhook's name to delete it.")
+            return says.error("Type the webhook's name to delete it.")
         try:
             await service.delete_webhook(current(), await handler_actor(self), self._id())
         except ProblemError as error:
-            return rx.toast.error(error.detail)
+            return says.error(error.detail)
         self.typed_name = ""
-        return [rx.toast.success("Deleted."), rx.redirect("/webhooks")]
+        return [says.success("Deleted."), rx.redirect("/webhooks")]
 
     def _id(self) -> str:
         return str(self.webhook.get("id", ""))

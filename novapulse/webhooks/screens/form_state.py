@@ -16,6 +16,7 @@ from novapulse.core.errors import InvalidError, ProblemError
 from novapulse.core.problems import from_validation
 from novapulse.core.runtime import current
 from novapulse.security.handlers import handler, handler_actor
+from novapulse.ui import says
 from novapulse.webhooks import event_types, service, tenants
 from novapulse.webhooks.schemas import WebhookCreate, WebhookPatch
 from novapulse.webhooks.screens import typed
@@ -59,7 +60,7 @@ class FormState(rx.State):
         try:
             webhook = await service.get_webhook(rt, actor, str(self.router.url.path.split("/")[2])[:64])
         except ProblemError as error:
-            return [rx.toast.error(error.detail), rx.redirect("/webhooks")]
+            return [says.error(error.detail), rx.redirect("/webhooks")]
         self.webhook_id = webhook.id
         await self._begin(visit, typed.of_webhook(webhook))
         return UrlState.check(webhook.url) if self.may_save else None
@@ -105,7 +106,7 @@ class FormState(rx.State):
             patch = WebhookPatch.model_validate(typed.to_data(now, changed))
             await service.update_webhook(current(), await handler_actor(self), self.webhook_id, patch)
             said = "Saved."
-        return [rx.toast.success(said), rx.redirect(f"/webhooks/{self.webhook_id}")]
+        return [says.success(said), rx.redirect(f"/webhooks/{self.webhook_id}")]
 
     async def _begin(self, visit: str, shown: typed.Typed) -> None:
         rt, actor = current(), await handler_actor(self)

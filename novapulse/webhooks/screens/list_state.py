@@ -10,6 +10,7 @@ from novapulse.core.actor import Actor, Permission
 from novapulse.core.errors import ProblemError
 from novapulse.core.runtime import Runtime, current
 from novapulse.security.handlers import handler, handler_actor
+from novapulse.ui import says
 from novapulse.ui.urls import chosen, with_query
 from novapulse.webhooks import event_types, service, stats, tenants
 from novapulse.webhooks.schemas import WebhookPatch
@@ -108,10 +109,10 @@ class ListState(rx.State):
                 left[webhook_id] = error.detail
         self.selected = list(left)
         await self._read()
-        toasts = [rx.toast.success(f"{_counted(done)} {_DONE[what]}.")] if done else []
+        toasts = [says.success(f"{_counted(done)} {_DONE[what]}.")] if done else []
         if left:
             why = next(iter(left.values()))
-            toasts.append(rx.toast.error(f"{_counted(len(left))} could not be {_DONE[what]}: {why}"))
+            toasts.append(says.error(f"{_counted(len(left))} could not be {_DONE[what]}: {why}"))
         return toasts
 
     async def _read(self) -> None:
