@@ -63,7 +63,7 @@ async def _pieces(rt: Runtime, wanted: AuditFilter, format_: Format, below: int)
 
 
 def _cells(row: Any) -> list[str]:
-    values = row._mapping | {"at": rfc3339(row.at)}
+    values: dict[str, Any] = {**row._mapping, "at": rfc3339(row.at)}
     return [cell(str(values[name])) for name in _COLUMNS]
 
 
