@@ -18,7 +18,7 @@ from novapulse.mail import postman as postman_module
 from novapulse.mail import smtp
 from novapulse.mail.handout import hand_out_mail
 from novapulse.mail.models import EmailStatus
-from novapulse.mail.outbox import EMAIL, claim, delete_old, give_back
+from novapulse.mail.outbox import EMAIL, Claim, claim, delete_old, finish, give_back
 from novapulse.mail.postman import Postman
 from novapulse.mail.service import Message, open_message, queue_mail
 from novapulse.security.notices import Notice, tell
@@ -100,12 +100,15 @@ async def test_a_batch_goes_over_one_connection(rt: Runtime, office: PostOffice)
 
 async def test_what_the_server_puts_off_is_sent_later(any_rt: Runtime, office: PostOffice) -> None:
     set_server(any_rt, office.url())
-    office.answers.append("451 4.7.1 Greylisted, come back")
+    office.answers.append(f"451 4.7.1 {TO} is greylisted")
     first, second = await queued(any_rt, 2)
     began = now_ms()
-    await send(any_rt, [first, second])
+    with structlog.testing.capture_logs() as logs:
+        await send(any_rt, [first, second])
     row = await row_of(any_rt, first)
-    assert (row.status, row.attempts, row.error) == (EmailStatus.PENDING, 1, "451 4.7.1 Greylisted, come back")
+    assert (row.status, row.attempts, row.error) == (EmailStatus.PENDING, 1, f"451 4.7.1 {TO} is greylisted")
+    assert "v***@example.com is greylisted" in str(logs)
+    assert TO not in str(logs)
     assert 10_000 <= row.next_attempt_at - began <= 13_000
     assert row.content is not None
     assert (await row_of(any_rt, second)).status == EmailStatus.SENT
@@ -261,6 +264,28 @@ async def test_a_claim_that_was_taken_over_is_not_recorded_by_its_first_owner(rt
     row = await row_of(rt, email_id)
     assert (row.status, row.error) == (EmailStatus.PENDING, "451 4.7.1 Not now"), "the later claim counts"
     assert [line["event"] for line in logs if line["event"] == "claim_lost"] == ["claim_lost"]
+
+
+async def test_a_claim_is_recorded_by_itself_only_not_by_an_older_one_of_the_same_worker(any_rt: Runtime) -> None:
+    (email_id,) = await queued(any_rt)
+
+    async def claimed() -> Claim:
+        found = await any_rt.database.run_write(
+            lambda c: claim(c, [email_id], owner="w1", takeover_from=None, now=now_ms())
+        )
+        return found[0]
+
+    async def recorded(item: Claim) -> bool:
+        return await any_rt.database.run_write(
+            lambda c: finish(c, item, owner="w1", status=EmailStatus.SENT, words=None, now=now_ms())
+        )
+
+    older = await claimed()
+    await change(any_rt, email_id, lease_until=1)
+    newer = await claimed()
+    assert not await recorded(older)
+    assert (await row_of(any_rt, email_id)).status == EmailStatus.SENDING
+    assert await recorded(newer)
 
 
 async def test_a_worker_that_stops_gives_back_what_it_cannot_finish(rt: Runtime, office: PostOffice) -> None:
