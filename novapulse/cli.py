@@ -27,9 +27,11 @@ app = typer.Typer(
 db = typer.Typer(help="The database.", no_args_is_help=True)
 user = typer.Typer(help="People who may sign in.", no_args_is_help=True)
 apikey = typer.Typer(help="Keys for programs.", no_args_is_help=True)
+audit = typer.Typer(help="The audit log.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.add_typer(user, name="user")
 app.add_typer(apikey, name="apikey")
+app.add_typer(audit, name="audit")
 
 
 def _run(work: Coroutine[object, object, T]) -> T:
@@ -123,6 +125,30 @@ def apikey_create(
 
     scopes = [part for entry in scope for part in entry.replace(",", " ").split()]
     typer.echo(_run(commands.create_api_key(load_settings(), name, scopes)))
+
+
+@audit.command("verify")
+def audit_verify(
+    expect: Annotated[str | None, typer.Option(help="A head noted before, SEQ:SEAL: shows an older copy, too.")] = None,
+) -> None:
+    """Verify that no row was changed, removed or inserted. Prints one line; exit code 1 if the log is broken."""
+    from novapulse.launch import commands
+
+    verdict = _run(commands.verify_audit(load_settings(), expect))
+    typer.echo(str(verdict))
+    raise typer.Exit(0 if verdict.intact else 1)
+
+
+@audit.command("export")
+def audit_export(
+    format: Annotated[str, typer.Option(help="csv, json or jsonl.")] = "jsonl",  # noqa: A002 - its name
+    since: Annotated[str, typer.Option(help="No rows before this RFC 3339 time.")] = "",
+    until: Annotated[str, typer.Option(help="Only rows before this RFC 3339 time.")] = "",
+) -> None:
+    """Write the log to standard output, newest first. That it was exported is a row of it."""
+    from novapulse.launch import commands
+
+    _run(commands.export_audit(load_settings(), format, since, until, sys.stdout.buffer))
 
 
 @app.command()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, BinaryIO, get_args
 
 import orjson
 from pydantic import ValidationError
 
 from novapulse.core.actor import SYSTEM
+from novapulse.core.clock import parse_rfc3339
 from novapulse.core.errors import BadRequestError, InvalidError
 from novapulse.launch.local import local_runtime
 from novapulse.settings import Settings
+
+if TYPE_CHECKING:
+    from novapulse.security.audit_verify import Verdict
 
 
 async def create_user(settings: Settings, email: str, role: str, password: str) -> str:
@@ -56,6 +61,36 @@ async def send_event(settings: Settings, type_: str, data: str, tenant: str | No
     async with local_runtime(settings) as rt:
         accepted = await accept(rt, SYSTEM, event)
         return json.dumps(accepted.model_dump(mode="json"))
+
+
+async def verify_audit(settings: Settings, expect: str | None) -> Verdict:
+    """Verify the audit log, and that it still has the row noted as `SEQ:SEAL`."""
+    from novapulse.security.audit_verify import verify
+
+    async with local_runtime(settings) as rt:
+        return await verify(rt, SYSTEM, expect)
+
+
+async def export_audit(settings: Settings, format_: str, since: str, until: str, to: BinaryIO) -> None:
+    """Write the audit log to a stream.
+
+    Raises:
+        InvalidError: no such format, or not a time.
+    """
+    from novapulse.security.audit_export import Format, export
+    from novapulse.security.audit_log import AuditFilter
+
+    known = [name for name in get_args(Format) if name == format_]
+    if not known:
+        raise InvalidError.at("/format", f"must be one of {', '.join(get_args(Format))}")
+    try:
+        from_, to_ = (parse_rfc3339(text) if text else None for text in (since, until))
+    except ValueError as error:
+        raise BadRequestError(str(error)) from None
+    async with local_runtime(settings) as rt:
+        async for piece in await export(rt, SYSTEM, AuditFilter(since=from_, until=to_), known[0]):
+            to.write(piece)
+        to.flush()
 
 
 async def demo(settings: Settings, *, remove: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -54,7 +55,8 @@ def _write_note(note: Path, keyring: Keyring) -> None:
 
 
 async def check_stored_secrets(database: Database, keyring: Keyring) -> None:
-    """Decrypt one signing secret of each key that was ever used (a shared database outlives a data folder).
+    """Decrypt one signing secret of each key that was ever used (a shared database outlives a data folder), and the
+    keys of the audit log.
 
     Raises:
         StartError: one of them does not open.
@@ -68,6 +70,9 @@ async def check_stored_secrets(database: Database, keyring: Keyring) -> None:
                     await session.execute(text("SELECT secret FROM webhook_secret WHERE id = :id"), {"id": id_})
                 ).scalar_one()
                 keyring.decrypt(token, f"webhook_secret:secret:{id_}")
+            for kept in (await session.execute(text("SELECT keys FROM audit_head"))).scalars():
+                for epoch in orjson.loads(kept) if isinstance(kept, str) else kept:
+                    keyring.decrypt(epoch["key"], f"audit_head:keys:{epoch['since']}")
     except DecryptError as error:
         raise StartError(f"The secret key does not open the data in the database ({error}).", _REMEDY) from error
     except DBAPIError:

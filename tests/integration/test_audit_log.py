@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +18,15 @@ from novapulse.core.actor import SYSTEM, Actor, Permission
 from novapulse.core.crypto import Keyring
 from novapulse.core.errors import ForbiddenError
 from novapulse.core.runtime import Runtime
+from novapulse.launch.errors import StartError
+from novapulse.launch.keycheck import check_stored_secrets
 from novapulse.security import audit
 from novapulse.security.audit_seal import LogKeys
 from novapulse.security.audit_verify import Verdict, verify
 from novapulse.webhooks import event_types, service
 from novapulse.webhooks.schemas import EventTypeIn, WebhookCreate, WebhookPatch
 from tests.calls import PUBLIC_URL
+from tests.instance import clean_environment
 
 HOOK = ("webhook", "wh_1", "Billing")
 
@@ -234,3 +241,40 @@ async def test_only_who_may_read_the_log_verifies_it(rt: Runtime) -> None:
     ):
         with pytest.raises(ForbiddenError):
             await verify(rt, stranger)
+
+
+def novapulse(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command, as somebody types it."""
+    return subprocess.run(
+        [sys.executable, "-m", "novapulse.cli", *arguments],
+        env=clean_environment(data_dir=str(folder)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+async def test_the_command_verifies_in_one_line_and_tells_by_its_exit_code(rt: Runtime) -> None:
+    await fill(rt)
+    head = (await verdict(rt)).head
+    folder = rt.settings.data_dir
+    sound = novapulse(folder, "audit", "verify", "--expect", str(head))
+    assert (sound.returncode, sound.stdout) == (0, f"intact: 5 rows, head {head}\n")
+    assert novapulse(folder, "audit", "verify", "--expect", f"9:{'0' * 64}").returncode == 1
+    exported = novapulse(folder, "audit", "export", "--since", "2000-01-01T00:00:00Z")
+    assert [json.loads(line)["action"] for line in exported.stdout.splitlines()] == [
+        "audit.exported",
+        *["webhook.changed"] * 5,
+    ]
+    await open_up(rt)
+    await run(rt, "UPDATE audit SET ip = '192.0.2.9' WHERE seq = 4")
+    broken = novapulse(folder, "audit", "verify")
+    assert (broken.returncode, broken.stdout.count("\n"), broken.stdout[:16]) == (1, 1, "broken at row 4:")
+    assert novapulse(folder, "audit", "export", "--format", "xml").returncode == 1
+
+
+async def test_nothing_starts_with_a_key_that_does_not_open_the_log(any_rt: Runtime) -> None:
+    await fill(any_rt, 1)
+    await check_stored_secrets(any_rt.database, any_rt.keyring)
+    with pytest.raises(StartError):
+        await check_stored_secrets(any_rt.database, Keyring([os.urandom(32)]))
