@@ -25,7 +25,7 @@ from novapulse.core.errors import EnrolmentError, ForbiddenError, Reauthenticati
 from novapulse.core.runtime import current
 from novapulse.security import sessions
 from novapulse.security.denials import record_denial
-from novapulse.security.gate import SESSION_HEADER
+from novapulse.security.gate import ENROL_PAGE, SESSION_HEADER
 from novapulse.security.policy import Policy, RateClass
 from novapulse.ui import says
 
@@ -113,8 +113,8 @@ class DefaultDeny(Middleware):
             except ReauthenticationError:
                 return StateUpdate(events=_confirm_first(event))
             except EnrolmentError:
-                # The grace ended while the page was open. Loaded anew, whatever it is, the gate leads to the enrolment.
-                return StateUpdate(events=fix_events([rx.call_script("window.location.reload()")], token=""))
+                # The grace ended while the page was open.
+                return StateUpdate(events=fix_events([rx.redirect(ENROL_PAGE)], token=""))
             except ForbiddenError:
                 log.warning("event_denied", event_name=event.name[:200], actor=actor.id)
                 text = "This action does not exist." if policy is None else "You are not allowed to do this."

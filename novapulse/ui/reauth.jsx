@@ -2,7 +2,7 @@
 // Whoever needs it dispatches `np:reauthenticate` with {retry, cancel, why} (see api.js), or with {name, payload}: an event
 // of Reflex that the server turned back (see security/handlers.py), sent again once the person has shown who they are.
 import { useContext, useEffect, useRef, useState } from "react";
-import { Button, Dialog, Flex, Text, TextField } from "@radix-ui/themes";
+import { Button, Dialog, Flex, Skeleton, Text, TextField } from "@radix-ui/themes";
 import { Eye, EyeOff, Fingerprint, ShieldCheck } from "lucide-react";
 import { EventLoopContext } from "$/utils/context";
 import { ReflexEvent } from "$/utils/state";
@@ -36,18 +36,31 @@ export function Reauthenticate() {
   );
 }
 
+// Who has a second factor shows that; a password may have been stolen together with the session.
+function waysOf({ authenticators, passkeys, recovery_codes: codes }) {
+  if (!authenticators.length && !passkeys.length) return ["password"];
+  return [
+    ...(authenticators.length ? ["code"] : []),
+    ...(passkeys.length && webauthn.available() ? ["passkey"] : []),
+    ...(codes.left ? ["recovery"] : []),
+  ];
+}
+
+const LABELS = { password: "Use your password", code: "Use a code", passkey: "Use a passkey", recovery: "Use a recovery code" };
+
 function Confirm({ why, onDone }) {
-  const [ways, setWays] = useState(["password"]);
-  const [way, setWay] = useState("password");
+  const [ways, setWays] = useState(null);
+  const [way, setWay] = useState(null);
   const [problem, setProblem] = useState("");
   const [busy, setBusy] = useState(false);
   const [wait, startWait] = useWait();
   useEffect(() => {
     send("GET", "/security/mfa")
-      .then(({ authenticators, passkeys }) =>
-        setWays(["password", ...(authenticators.length ? ["code"] : []), ...(passkeys.length && webauthn.available() ? ["passkey"] : [])]),
-      )
-      .catch(() => null); // the password does always
+      .then(waysOf, () => ["password"])
+      .then((found) => {
+        setWays(found);
+        setWay(found[0]);
+      });
   }, []);
   const prove = async (proof) => {
     setBusy(true);
@@ -67,7 +80,7 @@ function Confirm({ why, onDone }) {
     setProblem("");
     setWay(next);
   };
-  const Way = { password: Password, code: Code, passkey: Passkey }[way];
+  const Way = way && { password: Password, code: Code, passkey: Passkey, recovery: Recovery }[way];
   return (
     <>
       <Dialog.Title size="4">
@@ -80,14 +93,14 @@ function Confirm({ why, onDone }) {
           ? `To ${why}, show that it is still you. After that you are not asked for ten minutes.`
           : "What you are about to do is sensitive: show that it is still you. Then it goes on by itself."}
       </Dialog.Description>
-      <Way key={way} prove={prove} busy={busy} problem={problem} wait={wait} />
-      {ways.length > 1 ? (
+      {Way ? <Way key={way} prove={prove} busy={busy} problem={problem} wait={wait} /> : <Skeleton height="112px" mt="4" />}
+      {ways?.length > 1 ? (
         <Flex gap="4" mt="4" wrap="wrap">
           {ways
             .filter((each) => each !== way)
             .map((each) => (
               <button key={each} type="button" className="np-linkbutton" onClick={() => choose(each)} data-testid={`reauth-use-${each}`}>
-                {{ password: "Use your password", code: "Use a code", passkey: "Use a passkey" }[each]}
+                {LABELS[each]}
               </button>
             ))}
         </Flex>
@@ -202,5 +215,45 @@ function Passkey({ prove, busy, problem, wait }) {
         </Button>
       </Buttons>
     </div>
+  );
+}
+
+function Recovery({ prove, busy, problem, wait }) {
+  const [code, setCode] = useState("");
+  const field = useRef(null);
+  const submit = async (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    if (!code.trim()) field.current.focus();
+    else if (!(await prove(() => ({ code: code.trim() })))) field.current?.select();
+  };
+  return (
+    <form onSubmit={submit} className="np-reauth-way">
+      <Text as="label" size="2" weight="medium" htmlFor="reauth-recovery">
+        One of your recovery codes; it is used up
+      </Text>
+      <TextField.Root
+        ref={field}
+        id="reauth-recovery"
+        className="np-mono-field"
+        value={code}
+        onChange={(event) => setCode(event.target.value)}
+        placeholder="xxxx-xxxx-xxxx-xxxx"
+        autoComplete="off"
+        autoCapitalize="none"
+        spellCheck={false}
+        autoFocus
+        maxLength={40}
+        aria-invalid={Boolean(problem)}
+        aria-describedby="reauth-problem"
+        data-testid="reauth-recovery"
+      />
+      <Refusal id="reauth-problem" problem={problem} wait={wait} />
+      <Buttons>
+        <Button type="submit" loading={busy} disabled={wait > 0} data-testid="reauth-confirm">
+          Confirm
+        </Button>
+      </Buttons>
+    </form>
   );
 }

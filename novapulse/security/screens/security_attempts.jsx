@@ -2,11 +2,12 @@
 import { Callout, Table } from "@radix-ui/themes";
 import { CircleCheck, CircleX, Hourglass, KeyRound, TriangleAlert } from "lucide-react";
 import { TimeAgo } from "$/public/external/novapulse/ui/parts/parts.jsx";
-import { Card, Loaded, several } from "./security_parts.jsx";
+import { Card, Loaded, several, spoken } from "./security_parts.jsx";
 
 const DAYS = 30;
 const DAY_MS = 86400000;
 const NETWORKS_MAX = 8;
+const LATEST_MAX = 15;
 const BAR = { width: 7, gap: 2, height: 36 };
 
 const RESULTS = {
@@ -31,7 +32,7 @@ export function Attempts({ of }) {
       </Card>
       <Card title="Latest" data-testid="attempts-latest">
         <Loaded of={of} rows={4}>
-          {({ data }) => (data.length ? <Latest rows={data.slice(0, 20)} /> : <p className="np-none">No attempts in this time.</p>)}
+          {(tries) => <Latest rows={latest(tries)} />}
         </Loaded>
       </Card>
     </>
@@ -95,6 +96,10 @@ function Networks({ rows }) {
             </span>
           </li>
         ))}
+        <li className="np-networks-axis" aria-hidden="true">
+          <span>{DAYS} days ago</span>
+          <span>today</span>
+        </li>
       </ul>
     </>
   );
@@ -136,6 +141,13 @@ function Strip({ rows, highest }) {
   );
 }
 
+// Of those that succeeded we know which browser it was; of all others how many there were in an hour.
+function latest({ data, last }) {
+  const failed = data.filter(({ result }) => result !== "ok").map((each) => ({ ...each, at: each.last_at }));
+  const succeeded = last.map((each) => ({ ...each, result: "ok", count: 1 }));
+  return [...failed, ...succeeded].sort((a, b) => Date.parse(b.at) - Date.parse(a.at)).slice(0, LATEST_MAX);
+}
+
 function Latest({ rows }) {
   return (
     <div className="np-table">
@@ -149,12 +161,13 @@ function Latest({ rows }) {
           </Table.Row>
         </Table.Header>
         <Table.Body>
-          {rows.map(({ hour, network, result, count, last_at: last }) => {
+          {rows.map(({ at, ip, network, result, count, device, methods }, number) => {
             const { label, done, icon: Icon } = RESULTS[result];
+            const what = device ? `Let in: ${device}, by ${spoken(methods)}.` : done;
             return (
-              <Table.Row key={`${hour} ${network} ${result}`} data-testid="attempt-row">
+              <Table.Row key={`${at} ${number}`} data-testid="attempt-row">
                 <Table.RowHeaderCell className="np-nowrap">
-                  <TimeAgo at={last} />
+                  <TimeAgo at={at} />
                 </Table.RowHeaderCell>
                 <Table.Cell>
                   <span className="np-result" data-result={result}>
@@ -162,13 +175,13 @@ function Latest({ rows }) {
                     {count > 1 ? <b className="np-num">{count.toLocaleString()}×</b> : null}
                   </span>
                   <span className="np-phone-only np-result-more">
-                    {network} · {done}
+                    {ip ?? network} · {what}
                   </span>
                 </Table.Cell>
                 <Table.Cell className="np-wide-only">
-                  <code className="np-mono">{network}</code>
+                  <code className="np-mono">{ip ?? network}</code>
                 </Table.Cell>
-                <Table.Cell className="np-wide-only">{done}</Table.Cell>
+                <Table.Cell className="np-wide-only">{what}</Table.Cell>
               </Table.Row>
             );
           })}

@@ -1,26 +1,25 @@
 // Recovery codes, in the one moment in which they can be seen: copy, download, print, and prove that they are kept.
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { createPortal } from "react-dom";
 import { Button, Checkbox, Flex, Text, TextField } from "@radix-ui/themes";
-import { Download, Printer } from "lucide-react";
 import { call } from "$/public/external/novapulse/ui/parts/api.js";
 import { Refusal, useWait } from "$/public/external/novapulse/ui/parts/code.jsx";
 import { CopyButton } from "$/public/external/novapulse/ui/parts/parts.jsx";
 
 const FILE = "novapulse-recovery-codes.txt";
 
+// `codes` is empty where they were shown before, and only the proof is missing.
 export function SaveCodes({ codes, email, onSaved, later }) {
   const [typed, setTyped] = useState("");
   const [ticked, setTicked] = useState(false);
   const [problem, setProblem] = useState("");
   const [busy, setBusy] = useState(false);
   const [wait, startWait] = useWait();
-  const text = asText(codes, email);
   const finish = async (event) => {
     event.preventDefault();
     event.stopPropagation();
     if (!typed.trim() && !ticked) {
-      setProblem("Save them first: type one of them, or tick that you have saved them.");
+      setProblem("Type one of them, or tick that you have saved them.");
       return;
     }
     setBusy(true);
@@ -36,31 +35,10 @@ export function SaveCodes({ codes, email, onSaved, later }) {
   };
   return (
     <form onSubmit={finish} noValidate>
-      <Text as="p" size="2">
-        Without your authenticator, each of these signs you in once. Keep them where you would look for them: a password manager, or
-        paper in a drawer. They are shown this once.
-      </Text>
-      <ol className="np-codes" data-testid="recovery-codes">
-        {codes.map((code) => (
-          <li key={code}>
-            <code>{code}</code>
-          </li>
-        ))}
-      </ol>
-      <Flex gap="2" wrap="wrap" align="center">
-        <CopyButton text={codes.join("\n")} />
-        <button type="button" className="np-copy" onClick={() => download(text)} data-testid="codes-download">
-          <Download size={14} aria-hidden="true" /> Download
-        </button>
-        <button type="button" className="np-copy" onClick={() => window.print()} data-testid="codes-print">
-          <Printer size={14} aria-hidden="true" /> Print
-        </button>
-      </Flex>
-      {/* What is printed in place of the page, see `security.css`. */}
-      {createPortal(<pre className="np-print">{text}</pre>, document.body)}
+      {codes.length ? <Fresh codes={codes} email={email} /> : null}
       <div className="np-prove">
         <Text as="label" size="2" weight="medium" htmlFor="codes-typed">
-          Type one of them, to be sure. It is not used up.
+          Type one of your recovery codes, to be sure. It is not used up.
         </Text>
         <TextField.Root
           id="codes-typed"
@@ -89,6 +67,38 @@ export function SaveCodes({ codes, email, onSaved, later }) {
         </Button>
       </Flex>
     </form>
+  );
+}
+
+function Fresh({ codes, email }) {
+  const text = asText(codes, email);
+  const list = useRef(null);
+  useEffect(() => list.current.focus(), []); // what comes next is read from here
+  return (
+    <>
+      <Text as="p" size="2">
+        Without your authenticator, each of these signs you in once. Keep them where you would look for them: a password manager, or
+        paper in a drawer. They are shown this once.
+      </Text>
+      <ol ref={list} tabIndex={-1} className="np-codes" aria-label="Recovery codes" data-testid="recovery-codes">
+        {codes.map((code) => (
+          <li key={code}>
+            <code>{code}</code>
+          </li>
+        ))}
+      </ol>
+      <Flex gap="2" wrap="wrap" align="center">
+        <CopyButton text={codes.join("\n")} />
+        <button type="button" className="np-copy" onClick={() => download(text)} data-testid="codes-download">
+          Download
+        </button>
+        <button type="button" className="np-copy" onClick={() => window.print()} data-testid="codes-print">
+          Print
+        </button>
+      </Flex>
+      {/* What is printed in place of the page, see `security.css`. */}
+      {createPortal(<pre className="np-print">{text}</pre>, document.body)}
+    </>
   );
 }
 

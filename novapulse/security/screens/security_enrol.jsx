@@ -1,7 +1,7 @@
 // Setting up an authenticator app in three steps. The secret and the codes are in the memory of these components alone.
 import { useEffect, useState } from "react";
 import { Button, Callout, Flex, Text } from "@radix-ui/themes";
-import { ArrowLeft, Check, CircleCheck, Clock } from "lucide-react";
+import { ArrowLeft, CircleCheck, Clock } from "lucide-react";
 import { call } from "$/public/external/novapulse/ui/parts/api.js";
 import { CodeField, Refusal, useWait } from "$/public/external/novapulse/ui/parts/code.jsx";
 import { CopyButton } from "$/public/external/novapulse/ui/parts/parts.jsx";
@@ -9,8 +9,9 @@ import { SaveCodes } from "./security_codes.jsx";
 
 export const begin = (name) => call("POST", "/security/mfa/enroll", { name }, { why: "set up an authenticator app" });
 
-// `begun` is the answer to `begin`. `onOn` is called when the second factor is on, `children` is what is said then.
-export function Enrol({ begun, email, onAgain, onConfirmed, onOn, later, children }) {
+// `begun` is the answer to `begin`; `withCodes`: there will be recovery codes to save. `onOn` is called when all is done,
+// `children` is what is said then.
+export function Enrol({ begun, withCodes, email, onAgain, onConfirmed, onOn, later, children }) {
   const [step, setStep] = useState("scan");
   const [codes, setCodes] = useState([]);
   useEffect(() => setStep("scan"), [begun.id]);
@@ -28,7 +29,7 @@ export function Enrol({ begun, email, onAgain, onConfirmed, onOn, later, childre
   const at = { scan: 0, code: 1, codes: 2, on: 3 }[step];
   return (
     <div className="np-enrol" data-testid="enrol">
-      {step === "on" ? null : <Steps at={at} />}
+      {step === "on" ? null : <Steps at={at} count={withCodes ? 3 : 2} />}
       {step === "scan" ? <Scan begun={begun} onNext={() => setStep("code")} later={later} /> : null}
       {step === "code" ? <Digits begun={begun} onBack={() => setStep("scan")} onAgain={onAgain} onDone={confirmed} /> : null}
       {step === "codes" ? <SaveCodes codes={codes} email={email} onSaved={on} later={later} /> : null}
@@ -39,16 +40,13 @@ export function Enrol({ begun, email, onAgain, onConfirmed, onOn, later, childre
 
 const STEPS = ["Scan", "Enter a code", "Save recovery codes"];
 
-export function Steps({ at }) {
+export function Steps({ at, count = 3 }) {
   return (
     <ol className="np-stepper" aria-label="Steps">
-      {STEPS.map((label, number) => (
+      {STEPS.slice(0, count).map((label, number) => (
         <li key={label} data-done={number < at} aria-current={number === at ? "step" : undefined}>
-          <i aria-hidden="true">{number < at ? <Check size={13} /> : number + 1}</i>
-          <span>
-            {label}
-            {number < at ? <span className="np-hidden"> (done)</span> : null}
-          </span>
+          {number + 1}. {label}
+          {number < at ? <span className="np-hidden"> (done)</span> : null}
         </li>
       ))}
     </ol>

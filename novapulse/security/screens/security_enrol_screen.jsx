@@ -48,7 +48,7 @@ function Required({ user }) {
   const [done, setDone] = useState(false);
   const start = async () => setBegun((await act(() => begin(NAME))).answer ?? begun);
   // One whose codes were never saved goes on there: with fresh ones.
-  const unfinished = mfa.data && !mfa.data.on && mfa.data.authenticators.length > 0;
+  const unfinished = mfa.data && !mfa.data.on && mfa.data.authenticators.length + mfa.data.passkeys.length > 0;
   const [codes, setCodes] = useState(null);
   const finish = async () => {
     const made = await act(() => call("POST", "/security/recovery-codes", {}, { why: "make recovery codes" }));
@@ -76,7 +76,7 @@ function Required({ user }) {
         </header>
       )}
       {begun ? (
-        <Enrol begun={begun} email={user.email} onAgain={start} onConfirmed={() => null} onOn={() => setDone(true)}>
+        <Enrol begun={begun} withCodes={!mfa.data.recovery_codes.saved} email={user.email} onAgain={start} onConfirmed={() => null} onOn={() => setDone(true)}>
           <Finished />
         </Enrol>
       ) : codes ? (
@@ -87,7 +87,7 @@ function Required({ user }) {
         )
       ) : (
         <>
-          <Steps at={unfinished ? 2 : 0} />
+          <Steps at={unfinished ? 2 : null} />
           <Flex justify="end" mt="4">
             <Button onClick={unfinished ? finish : start} disabled={!mfa.data} data-testid="enrol-begin">
               {unfinished ? "Save recovery codes" : "Begin"}

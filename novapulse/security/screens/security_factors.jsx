@@ -1,11 +1,9 @@
 // What somebody signs in with beside the password: authenticator apps, passkeys, recovery codes.
 import { useEffect, useState } from "react";
-import { Badge, Button, Dialog, Flex } from "@radix-ui/themes";
-import { Fingerprint, KeyRound, LifeBuoy, Smartphone } from "lucide-react";
+import { Badge, Button } from "@radix-ui/themes";
+import { Fingerprint, LifeBuoy, Smartphone } from "lucide-react";
 import { call } from "$/public/external/novapulse/ui/parts/api.js";
 import * as webauthn from "$/public/external/novapulse/ui/parts/webauthn.js";
-import { SaveCodes } from "./security_codes.jsx";
-import { Enrol, On } from "./security_enrol.jsx";
 import { Ask, Card, NameDialog, Proven, Row, act, day } from "./security_parts.jsx";
 
 function Rename({ what, path, reload, testid }) {
@@ -52,6 +50,9 @@ function Remove({ what, text, path, why, reload, testid }) {
   );
 }
 
+// The last one goes by turning the whole off.
+const isLast = (mfa) => mfa.authenticators.length + mfa.passkeys.length < 2;
+
 export function Authenticators({ mfa, onBegin, reload }) {
   const apps = mfa.authenticators;
   const add = async (name) => (await onBegin(name)).problem;
@@ -74,7 +75,11 @@ export function Authenticators({ mfa, onBegin, reload }) {
             onName={add}
             testid="app-add"
           />
-        ) : null
+        ) : (
+          <Button variant="soft" onClick={() => onBegin()} data-testid="app-first">
+            Set up
+          </Button>
+        )
       }
       data-testid="apps"
     >
@@ -89,7 +94,7 @@ export function Authenticators({ mfa, onBegin, reload }) {
               actions={
                 <>
                   <Rename what={name} path={`/security/mfa/authenticators/${id}`} reload={reload} testid="app" />
-                  {apps.length > 1 ? (
+                  {isLast(mfa) ? null : (
                     <Remove
                       what={name}
                       text="Its codes are accepted no longer. Delete the entry in the app, too."
@@ -98,7 +103,7 @@ export function Authenticators({ mfa, onBegin, reload }) {
                       reload={reload}
                       testid="app"
                     />
-                  ) : null}
+                  )}
                 </>
               }
             >
@@ -113,7 +118,7 @@ export function Authenticators({ mfa, onBegin, reload }) {
   );
 }
 
-export function Passkeys({ mfa, reload }) {
+export function Passkeys({ mfa, onNewCodes, reload }) {
   const [can, setCan] = useState(true);
   useEffect(() => setCan(webauthn.available()), []);
   const add = async (name) => {
@@ -126,6 +131,8 @@ export function Passkeys({ mfa, reload }) {
       return refused.status === undefined ? { message: webauthn.said(refused, { making: true }) } : refused;
     }
     reload();
+    // Who loses the only one needs a way back.
+    if (!mfa.recovery_codes.total) onNewCodes();
     return null;
   };
   return (
@@ -163,14 +170,16 @@ export function Passkeys({ mfa, reload }) {
               actions={
                 <>
                   <Rename what={name} path={`/security/passkeys/${id}`} reload={reload} testid="passkey" />
-                  <Remove
-                    what={name}
-                    text="It signs you in no longer. Delete it where your browser or phone keeps it, too."
-                    path={`/security/passkeys/${id}`}
-                    why="remove a passkey"
-                    reload={reload}
-                    testid="passkey"
-                  />
+                  {isLast(mfa) ? null : (
+                    <Remove
+                      what={name}
+                      text="It signs you in no longer. Delete it where your browser or phone keeps it, too."
+                      path={`/security/passkeys/${id}`}
+                      why="remove a passkey"
+                      reload={reload}
+                      testid="passkey"
+                    />
+                  )}
                 </>
               }
             >
@@ -214,86 +223,8 @@ export function RecoveryCodes({ mfa, onNewCodes }) {
           </Row>
         </ul>
       ) : (
-        <p className="np-none">You get ten of them when you set up an authenticator app.</p>
+        <p className="np-none">You get ten of them with your first authenticator app or passkey.</p>
       )}
     </Card>
-  );
-}
-
-// The dialogs of these: one that sets up an authenticator, one that shows fresh codes.
-export function EnrolDialog({ begun, first, email, onAgain, onClose, onChanged, onTry }) {
-  const [on, setOn] = useState(false);
-  useEffect(() => setOn(false), [begun === null]);
-  const endOthers = () => act(() => call("DELETE", "/security/sessions"), ({ ended }) => `${ended} signed out.`);
-  const cancel = (
-    <Button type="button" variant="soft" color="gray" onClick={onClose} data-testid="enrol-cancel">
-      {first ? "Not now" : "Cancel"}
-    </Button>
-  );
-  return (
-    <Dialog.Root open={begun !== null} onOpenChange={(open) => open || onClose()}>
-      {/* A stray click must not throw away what is shown once. */}
-      <Dialog.Content
-        maxWidth="600px"
-        onInteractOutside={(event) => event.preventDefault()}
-        onEscapeKeyDown={(event) => first && !on && event.preventDefault()}
-      >
-        <Dialog.Title size="4" className={on ? "np-hidden" : undefined}>
-          {first ? "Set up two-factor authentication" : "Add an authenticator app"}
-        </Dialog.Title>
-        <Dialog.Description className="np-hidden">In three steps.</Dialog.Description>
-        {begun ? (
-          <Enrol begun={begun} email={email} onAgain={onAgain} onConfirmed={onChanged} onOn={() => { setOn(true); onChanged(); }} later={cancel}>
-            <On
-              title={first ? undefined : "The app is added"}
-              text={first ? "From now on a stolen password is not enough. Were you signed in somewhere you do not know, end that now." : "Its codes sign you in from now on."}
-            >
-              {first ? (
-                <Button variant="soft" color="gray" onClick={endOthers} data-testid="enrol-end-others">
-                  Sign out everywhere else
-                </Button>
-              ) : null}
-              <Button variant="soft" onClick={onTry} data-testid="enrol-try">
-                Try it
-              </Button>
-              <Button onClick={onClose} data-testid="enrol-done" autoFocus>
-                Done
-              </Button>
-            </On>
-          </Enrol>
-        ) : null}
-      </Dialog.Content>
-    </Dialog.Root>
-  );
-}
-
-export function NewCodesDialog({ codes, email, onClose, onSaved }) {
-  return (
-    <Dialog.Root open={codes !== null} onOpenChange={(open) => open || onClose()}>
-      <Dialog.Content
-        maxWidth="560px"
-        onInteractOutside={(event) => event.preventDefault()}
-        onEscapeKeyDown={(event) => event.preventDefault()}
-      >
-        <Dialog.Title size="4">
-          <Flex align="center" gap="2">
-            <KeyRound size={18} aria-hidden="true" /> Save your recovery codes
-          </Flex>
-        </Dialog.Title>
-        <Dialog.Description className="np-hidden">Ten codes, shown this once.</Dialog.Description>
-        {codes ? (
-          <SaveCodes
-            codes={codes}
-            email={email}
-            onSaved={onSaved}
-            later={
-              <Button type="button" variant="soft" color="gray" onClick={onClose}>
-                Not now
-              </Button>
-            }
-          />
-        ) : null}
-      </Dialog.Content>
-    </Dialog.Root>
   );
 }

@@ -19,6 +19,7 @@ _SCREEN, _ENROL, *_ = (
         # Parts of these two.
         "attempts",
         "codes",
+        "dialogs",
         "drill",
         "enrol",
         "factors",

@@ -117,6 +117,17 @@ export function day(at) {
 
 export const several = (count, one, many) => (count === 1 ? one : `${count.toLocaleString()} ${many}`);
 
+const METHODS = {
+  password: "password",
+  totp: "authenticator code",
+  recovery_code: "recovery code",
+  passkey: "passkey",
+  device: "remembered browser",
+};
+
+// How somebody has signed in, as people say it.
+export const spoken = (methods) => methods.map((each) => METHODS[each] ?? each).join(" and ");
+
 // Asks before what cannot be undone.
 export function Ask({ trigger, title, text, keep = "Keep it", act: label, onAct, testid }) {
   return (

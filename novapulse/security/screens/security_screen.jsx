@@ -2,18 +2,21 @@
 // the answer of a POST, stays in the part that shows it, and is gone with it.
 import { useState } from "react";
 import { useSearchParams } from "react-router";
-import { Button, Tabs } from "@radix-ui/themes";
+import { Button, Callout, Flex, Tabs } from "@radix-ui/themes";
+import { LifeBuoy } from "lucide-react";
 import { call } from "$/public/external/novapulse/ui/parts/api.js";
 import { Attempts } from "./security_attempts.jsx";
+import { CodesDialog, EnrolDialog } from "./security_dialogs.jsx";
 import { Drill } from "./security_drill.jsx";
 import { begin } from "./security_enrol.jsx";
-import { Authenticators, EnrolDialog, NewCodesDialog, Passkeys, RecoveryCodes } from "./security_factors.jsx";
-import { Ask, Loaded, act, useLoaded } from "./security_parts.jsx";
+import { Authenticators, Passkeys, RecoveryCodes } from "./security_factors.jsx";
+import { Ask, Loaded, act, several, useLoaded } from "./security_parts.jsx";
 import { EmailCard, PasswordCard } from "./security_password.jsx";
 import { Devices, Sessions } from "./security_sessions.jsx";
 import { MfaState } from "./security_state.jsx";
 
 const FIRST_NAME = "Authenticator app";
+const NEW_NAME = "New authenticator app";
 const TABS = [
   ["sign-in", "Signing in"],
   ["sessions", "Sessions"],
@@ -32,7 +35,7 @@ export function SecurityScreen() {
         {({ user }) => (
           <Loaded of={mfa} rows={2}>
             {(state) => (
-              <Factors mfa={state} user={user} reload={mfa.load}>
+              <Factors mfa={state} user={user} reload={mfa.load} lost={query.get("used") === "recovery_code"} onFound={() => setQuery({})}>
                 {(cards) => (
                   <Tabs.Root value={tab} onValueChange={choose}>
                     <Tabs.List>
@@ -80,17 +83,20 @@ function Tries() {
 }
 
 // The state of the second factors, with the dialogs that change it.
-function Factors({ mfa, user, reload, children }) {
+function Factors({ mfa, user, reload, lost, onFound, children }) {
   const [begun, setBegun] = useState(null);
-  const [first, setFirst] = useState(true);
+  const [before, setBefore] = useState(mfa); // how it stood then
   const [name, setName] = useState(FIRST_NAME);
   const [codes, setCodes] = useState(null);
   const [trying, setTrying] = useState(false);
-  const start = async (wanted) => {
+  const start = async (wanted = FIRST_NAME) => {
     setName(wanted);
-    setFirst(!mfa.authenticators.length);
+    setBefore(mfa);
     const begins = await act(() => begin(wanted));
-    if (begins.answer) setBegun(begins.answer);
+    if (begins.answer) {
+      setBegun(begins.answer);
+      if (lost) onFound();
+    }
     return begins;
   };
   const close = () => {
@@ -113,23 +119,34 @@ function Factors({ mfa, user, reload, children }) {
   };
   return (
     <>
+      {lost ? <Lost left={mfa.recovery_codes.left} onBegin={() => start(NEW_NAME)} onFound={onFound} /> : null}
       <MfaState
         mfa={mfa}
         role={user.role}
-        onBegin={() => start(FIRST_NAME)}
+        onBegin={() => start()}
         onNewCodes={newCodes}
+        onHave={() => setCodes([])}
         onTry={() => setTrying(true)}
         off={mfa.required ? null : <TurnOff onOff={turnOff} />}
       />
       {children(
         <>
           <Authenticators mfa={mfa} onBegin={start} reload={reload} />
-          <Passkeys mfa={mfa} reload={reload} />
+          <Passkeys mfa={mfa} onNewCodes={newCodes} reload={reload} />
           <RecoveryCodes mfa={mfa} onNewCodes={newCodes} />
         </>,
       )}
-      <EnrolDialog begun={begun} first={first} email={user.email} onAgain={() => start(name)} onClose={close} onChanged={reload} onTry={tryIt} />
-      <NewCodesDialog codes={codes} email={user.email} onClose={close} onSaved={close} />
+      <EnrolDialog
+        begun={begun}
+        turnsOn={!before.on}
+        withCodes={!before.recovery_codes.saved}
+        email={user.email}
+        onAgain={() => start(name)}
+        onClose={close}
+        onChanged={reload}
+        onTry={tryIt}
+      />
+      <CodesDialog codes={codes} email={user.email} onClose={close} onSaved={close} />
       <Drill
         open={trying}
         onOpenChange={(open) => {
@@ -139,6 +156,29 @@ function Factors({ mfa, user, reload, children }) {
         mfa={mfa}
       />
     </>
+  );
+}
+
+// Who has just signed in by a recovery code has most likely lost their authenticator.
+function Lost({ left, onBegin, onFound }) {
+  return (
+    <Callout.Root data-testid="lost">
+      <Callout.Icon>
+        <LifeBuoy size={16} />
+      </Callout.Icon>
+      <Callout.Text>
+        You signed in with a recovery code; {several(left, "one is", "are")} left. Is your authenticator gone? Set up a new one, then remove
+        the old one below.
+      </Callout.Text>
+      <Flex gap="2" wrap="wrap">
+        <Button onClick={onBegin} data-testid="lost-enrol">
+          Set up a new one
+        </Button>
+        <Button variant="soft" color="gray" onClick={onFound} data-testid="lost-not">
+          I still have it
+        </Button>
+      </Flex>
+    </Callout.Root>
   );
 }
 

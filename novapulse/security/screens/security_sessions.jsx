@@ -3,18 +3,8 @@ import { Badge, Button } from "@radix-ui/themes";
 import { Laptop, Monitor, Smartphone } from "lucide-react";
 import { call } from "$/public/external/novapulse/ui/parts/api.js";
 import { TimeAgo } from "$/public/external/novapulse/ui/parts/parts.jsx";
-import { Ask, Card, Loaded, Row, act, day } from "./security_parts.jsx";
+import { Ask, Card, Loaded, Row, act, day, spoken } from "./security_parts.jsx";
 
-const METHODS = {
-  password: "password",
-  totp: "authenticator code",
-  recovery_code: "recovery code",
-  passkey: "passkey",
-  device: "remembered device",
-};
-
-// "password totp" as people say it.
-const spoken = (methods) => methods.map((each) => METHODS[each] ?? each).join(" and ");
 const iconOf = (device) => (/iPhone|iPad|Android/.test(device) ? Smartphone : /macOS|Chrome OS/.test(device) ? Laptop : Monitor);
 
 export function Sessions({ of }) {

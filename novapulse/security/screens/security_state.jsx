@@ -5,40 +5,45 @@ import { day, several } from "./security_parts.jsx";
 
 const FEW = 3;
 
-export function MfaState({ mfa, role, onBegin, onNewCodes, onTry, off }) {
-  const begun = !mfa.on && mfa.authenticators.length > 0;
-  const [tone, Icon, title, text] = mfa.on
-    ? ["on", ShieldCheck, "Two-factor authentication", `On since ${day(mfa.on_since)}: ${factors(mfa)}.`]
+export function MfaState({ mfa, role, onBegin, onNewCodes, onHave, onTry, off }) {
+  const begun = !mfa.on && mfa.authenticators.length + mfa.passkeys.length > 0;
+  const [tone, Icon, text] = mfa.on
+    ? ["on", ShieldCheck, `On since ${day(mfa.on_since)}: ${factors(mfa)}.`]
     : begun
-      ? ["unfinished", ShieldQuestion, "Two-factor authentication", "Not on yet: your recovery codes have not been saved."]
-      : ["off", ShieldAlert, "Two-factor authentication", "Off: whoever knows your password is in."];
+      ? ["unfinished", ShieldQuestion, "Almost on: show that you have saved your recovery codes."]
+      : ["off", ShieldAlert, "Off: whoever knows your password is in."];
   return (
     <div className="np-mfa" data-tone={tone} data-testid="mfa-state">
       <Icon size={26} aria-hidden="true" />
       <div>
-        <h2>{title}</h2>
+        <h2>Two-factor authentication</h2>
         <p data-testid="mfa-sentence">{text}</p>
       </div>
       <div className="np-mfa-acts">
         {mfa.on ? (
-          <>
-            <Button variant="soft" onClick={onTry} data-testid="drill-open">
-              Try it
-            </Button>
-            {off}
-          </>
-        ) : begun ? (
-          <Button onClick={onNewCodes} data-testid="mfa-finish">
-            Save recovery codes
+          <Button variant="soft" onClick={onTry} data-testid="drill-open">
+            Try it
           </Button>
+        ) : begun ? (
+          <>
+            {mfa.recovery_codes.left ? (
+              <Button variant="soft" onClick={onHave} data-testid="mfa-have">
+                I have them
+              </Button>
+            ) : null}
+            <Button onClick={onNewCodes} data-testid="mfa-finish">
+              Make new codes
+            </Button>
+          </>
         ) : (
           <Button onClick={onBegin} data-testid="mfa-enrol">
             Set up
           </Button>
         )}
+        {mfa.on || begun ? off : null}
       </div>
       <Due mfa={mfa} role={role} />
-      <Codes mfa={mfa} onNewCodes={onNewCodes} />
+      <Codes mfa={mfa} onNewCodes={onNewCodes} onHave={onHave} />
     </div>
   );
 }
@@ -66,20 +71,27 @@ function Due({ mfa, role }) {
   );
 }
 
-function Codes({ mfa, onNewCodes }) {
+function Codes({ mfa, onNewCodes, onHave }) {
   const codes = mfa.recovery_codes;
   if (!mfa.on || (codes.left > FEW && codes.saved)) return null;
-  const text =
-    codes.left > FEW
-      ? "You never showed that you saved your recovery codes. If you have them, “Try it” proves it; if not, make new ones."
-      : `${codes.left ? `Only ${several(codes.left, "1 recovery code is", "recovery codes are")} left` : "No recovery codes are left"}. Without them, a lost phone locks you out.`;
+  const few = codes.left
+    ? `Only ${several(codes.left, "1 recovery code is", "recovery codes are")} left. Without them, a lost phone locks you out.`
+    : "No recovery codes are left: a lost phone would lock you out.";
   return (
     <Callout.Root color="amber" className="np-mfa-note" data-testid="codes-warning">
       <Callout.Icon>
         <TriangleAlert size={16} />
       </Callout.Icon>
       <Callout.Text>
-        {text}{" "}
+        {codes.left > FEW ? "You have not shown yet that you saved your new recovery codes." : few}{" "}
+        {codes.left && !codes.saved ? (
+          <>
+            <button type="button" className="np-linkbutton" onClick={onHave}>
+              I have them
+            </button>
+            {" · "}
+          </>
+        ) : null}
         <button type="button" className="np-linkbutton" onClick={onNewCodes}>
           Make new codes
         </button>
