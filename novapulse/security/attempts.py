@@ -14,8 +14,9 @@ from novapulse.core.actor import Actor
 from novapulse.core.clock import now_ms, rfc3339
 from novapulse.core.database import table_of
 from novapulse.core.runtime import Runtime
-from novapulse.security.devices import name_of, network_of
-from novapulse.security.models import Session, SignInCount
+from novapulse.security import audit, throttle
+from novapulse.security.devices import Caller, name_of, network_of
+from novapulse.security.models import Session, SignInCount, User
 
 Result = Literal["ok", "wrong_password", "wrong_code", "limited"]
 KEPT_DAYS = 90
@@ -59,6 +60,26 @@ async def count(rt: Runtime, session: AsyncSession, user_id: str, result: Result
             set_={"count": _COUNT.c.count + 1, "last_at": now},
         )
     )
+
+
+async def note_failure(
+    rt: Runtime, user: User | None, act: str, result: Result, caller: Caller, throttle_key: str
+) -> None:
+    """Count a try that failed, and record it, unless it was not even judged: a flood must not fill the log.
+
+    Nobody's (`user` is None) takes as long.
+    """
+    async with rt.database.write() as session:
+        if user is None:
+            await throttle.touch(session, throttle_key)
+        else:
+            await count(rt, session, user.id, result, caller.ip)
+        if result != "limited":
+            # What was typed as the address may be a password: it is not kept.
+            target = ("user", "", "") if user is None else ("user", user.id, user.email)
+            detail = {"why": result, "device": name_of(caller.user_agent)}
+            somebody = Actor("user", "", "Somebody", frozenset(), ip=caller.ip)
+            await audit.append(rt, session, somebody, f"{act}.failed", target=target, result="failed", detail=detail)
 
 
 async def list_attempts(rt: Runtime, actor: Actor, days: int) -> list[AttemptsView]:

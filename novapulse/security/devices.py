@@ -30,6 +30,7 @@ from novapulse.security.rules import RulesView
 COOKIE_MAX_AGE_S = 400 * 86_400  # browsers keep no cookie for longer (RFC 6265bis, 5.5)
 _PEOPLE_MAX = 5  # as many people may share a browser; each has a token of theirs in its cookie
 _TOKEN_BYTES = 24
+_TOKEN_CHARS = 32  # the same in base64
 _DAY_MS = 86_400_000
 _DEVICE = table_of(Device)
 _THROTTLE = table_of(Throttle)
@@ -49,7 +50,7 @@ _SYSTEMS = (
     ("iPad", r"iPad"),
     ("Android", r"Android"),
     ("Windows", r"Windows"),
-    ("ChromeOS", r"CrOS"),
+    ("Chrome OS", r"CrOS"),
     ("macOS", r"Macintosh|Mac OS X"),
     ("Linux", r"Linux|X11"),
 )
@@ -190,7 +191,7 @@ def network_of(ip: str) -> str:
 
 
 def _tokens(cookie: str) -> list[str]:
-    return [token for token in cookie.split(".") if token][-_PEOPLE_MAX:]
+    return [token for token in cookie.split(".") if len(token) == _TOKEN_CHARS][-_PEOPLE_MAX:]
 
 
 def _hash(token: str) -> str:

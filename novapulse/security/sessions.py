@@ -25,9 +25,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from novapulse.core.actor import ROLE_PERMISSIONS, Actor, Role
 from novapulse.core.clock import now_ms, rfc3339
 from novapulse.core.database import table_of
-from novapulse.core.errors import NotFoundError
+from novapulse.core.errors import NotFoundError, UnauthorizedError
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
+from novapulse.security import audit
+from novapulse.security.devices import name_of, network_of
 from novapulse.security.models import Session, User
 from novapulse.security.rules import RulesView, current_rules, must_enrol
 
@@ -78,7 +80,10 @@ class SessionView(BaseModel):
     created_at: str
     last_seen_at: str
     ip: str
+    network: str
     user_agent: str
+    device: str
+    methods: list[str]
     current: bool
 
 
@@ -88,6 +93,14 @@ class Made:
 
     session_id: str
     token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Elevated:
+    """The new token of a session whose user has proven who they are, and until when that holds."""
+
+    token: str
+    sudo_until: int
 
 
 async def add_session(
@@ -127,25 +140,32 @@ def clean_agent(user_agent: str) -> str:
     return user_agent[:300].replace("\0", "")
 
 
-async def elevate(rt: Runtime, session_id: str) -> str:
+async def elevate(rt: Runtime, actor: Actor, method: str) -> Elevated:
     """The user of this session has proven that it is them: for ten minutes they may do what needs that.
 
     The session goes on under a new token, which is returned (OWASP ASVS 5.0, 7.2.4).
+
+    Raises:
+        UnauthorizedError: the session has ended meanwhile.
     """
     token, now, s = secrets.token_urlsafe(_TOKEN_BYTES), now_ms(), _SESSION.c
+    until = now + SUDO_MS
     async with rt.database.write() as session:
-        await session.execute(
+        done = await session.execute(
             update(_SESSION)
-            .where(s.id == session_id)
+            .where(s.id == (actor.session_id or ""), s.revoked_at.is_(None))
             .values(
-                token_hash=_hash(token),
-                previous_hash=s.token_hash,
-                previous_until=now + _BOTH_MS,
-                sudo_until=now + SUDO_MS,
+                token_hash=_hash(token), previous_hash=s.token_hash, previous_until=now + _BOTH_MS, sudo_until=until
             )
+            .returning(s.id)
         )
+        session_id = done.scalar_one_or_none()
+        if session_id is None:
+            raise UnauthorizedError("Your session has ended; sign in again.")
+        target = ("session", session_id, "")
+        await audit.append(rt, session, actor, "sudo.granted", target=target, detail={"method": method})
     await _changed(rt, session_id)
-    return token
+    return Elevated(token, until)
 
 
 async def refresh(rt: Runtime, user_id: str) -> None:
@@ -190,21 +210,30 @@ async def list_sessions(rt: Runtime, actor: Actor, current_id: str | None) -> li
                 created_at=rfc3339(row.created_at),
                 last_seen_at=rfc3339(row.last_seen_at),
                 ip=row.ip,
+                network=network_of(row.ip),
                 user_agent=row.user_agent,
+                device=name_of(row.user_agent),
+                methods=row.methods.split(),
                 current=row.id == current_id,
             )
             for row in rows
         ]
 
 
-async def revoke(rt: Runtime, actor: Actor, session_id: str) -> None:
+async def revoke(rt: Runtime, actor: Actor, session_id: str, action: str = "session.revoked") -> None:
     """End one of the actor's own sessions, at once, with its open sockets.
 
     Raises:
         NotFoundError: it is not the actor's, or has ended.
     """
-    if session_id not in await _end(rt, _SESSION.c.id == session_id, _SESSION.c.user_id == actor.id):
+    if not await _end(rt, _SESSION.c.id == session_id, _SESSION.c.user_id == actor.id, by=actor, action=action):
         raise NotFoundError("session", session_id)
+
+
+async def revoke_others(rt: Runtime, actor: Actor) -> int:
+    """End every session of the actor but the one they act in; how many."""
+    others = (_SESSION.c.user_id == actor.id, _SESSION.c.id != (actor.session_id or ""))
+    return len(await _end(rt, *others, by=actor, action="session.revoked"))
 
 
 async def revoke_all(rt: Runtime, user_id: str, *, but: str | None = None) -> int:
@@ -212,15 +241,20 @@ async def revoke_all(rt: Runtime, user_id: str, *, but: str | None = None) -> in
     return len(await _end(rt, _SESSION.c.user_id == user_id, _SESSION.c.id != (but or "")))
 
 
-async def _end(rt: Runtime, *conditions: Any) -> list[str]:
+async def _end(rt: Runtime, *conditions: Any, by: Actor | None = None, action: str = "") -> list[str]:
     async with rt.database.write() as session:
         done = await session.execute(
             update(_SESSION)
             .where(*conditions, _SESSION.c.revoked_at.is_(None))
             .values(revoked_at=now_ms())
-            .returning(_SESSION.c.id)
+            .returning(_SESSION.c.id, _SESSION.c.user_agent)
         )
-        ended = [row[0] for row in done.all()]
+        rows = done.all()
+        if by is not None:
+            for row in rows:
+                target = ("session", row.id, name_of(row.user_agent))
+                await audit.append(rt, session, by, action, target=target)
+    ended = [row.id for row in rows]
     for session_id in ended:
         rt.part(_Known).forget(session_id)
         with contextlib.suppress(RedisError, OSError):

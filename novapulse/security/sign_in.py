@@ -8,12 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from novapulse.core.actor import Actor
+from novapulse.core.errors import UnauthorizedError
 from novapulse.core.runtime import Runtime
-from novapulse.security import attempts, audit, devices, notices, sessions
+from novapulse.security import attempts, audit, challenges, devices, factors, notices, sessions, users
 from novapulse.security.devices import Caller
 from novapulse.security.models import User
 from novapulse.security.notices import Notice
 from novapulse.security.rules import current_rules
+from novapulse.security.sessions import Live
+
+CHALLENGE = "mfa"
+SECOND_FACTOR = "urn:novapulse:problem:second-factor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,107 @@ class SignedIn:
     session_id: str
     session_token: str
     device_cookie: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A sign-in whose password was right, and by what it may be completed."""
+
+    challenge: str
+    methods: list[factors.Method]
+
+
+async def with_password(rt: Runtime, email: str, password: str, caller: Caller) -> SignedIn | Waiting:
+    """The first step, and the only one for who has no second factor, or has this device remembered.
+
+    Raises:
+        UnauthorizedError: e-mail or password is wrong.
+        LimitedError: too many wrong passwords.
+    """
+    user = await users.authenticate(rt, email, password, caller)
+    rules = await current_rules(rt)
+    async with rt.database.read() as session:
+        methods = await factors.methods_of(session, user.id)
+        device = await devices.find(session, user.id, caller.device_cookie)
+    if not methods:
+        return await complete(rt, user, caller, "password")
+    if devices.is_remembered(device, rules):
+        return await complete(rt, user, caller, "password device")
+    device_id = None if device is None else device.id
+    return Waiting(await challenges.begin(rt, CHALLENGE, user.id, {}, device_id=device_id), methods)
+
+
+async def with_code(
+    rt: Runtime, token: str, typed: str, caller: Caller, *, remember: bool
+) -> tuple[SignedIn, factors.Proof]:
+    """The second step, by a code that is typed.
+
+    Raises:
+        UnauthorizedError: the code is wrong, or the challenge has ended: after ten minutes, or five tries.
+        LimitedError: too many wrong codes.
+    """
+    challenge = await challenges.find(rt, token, CHALLENGE)
+    left = await challenges.count_try(rt, token)
+    async with rt.database.read() as session:
+        user = await session.get(User, challenge.user_id)
+        device = await devices.find(session, challenge.user_id or "", caller.device_cookie)
+    if user is None or not user.active:
+        raise challenges.ended()
+    try:
+        proof = await factors.judge(rt, user, typed, caller, None if device is None else device.id, "sign_in")
+    except factors.WrongCodeError as wrong:
+        if left == 0:
+            await challenges.end(rt, token)
+            raise challenges.ended() from None
+        raise refused(wrong) from None
+    if not await challenges.end(rt, token):
+        raise challenges.ended()
+    return await complete(rt, user, caller, f"password {proof.kind}", remember=remember), proof
+
+
+async def recovery_codes_left(rt: Runtime, user_id: str) -> int:
+    """How many recovery codes somebody has left, for who has just used one."""
+    async with rt.database.read() as session:
+        return await factors.codes_left(session, user_id)
+
+
+async def confirm_code(rt: Runtime, live: Live, typed: str, caller: Caller) -> factors.Proof:
+    """A signed-in user proves by a code that it is them.
+
+    Raises:
+        UnauthorizedError: it is wrong; LimitedError: too many were.
+    """
+    try:
+        return await factors.judge(rt, live.user, typed, caller, live.device_id, "sudo")
+    except factors.WrongCodeError as wrong:
+        raise refused(wrong) from None
+
+
+async def confirm_password(rt: Runtime, live: Live, password: str, caller: Caller) -> None:
+    """A signed-in user proves by their password that it is them; who has a second factor has to show that.
+
+    Raises:
+        UnauthorizedError: it is wrong, or not enough; LimitedError: too many were wrong.
+    """
+    async with rt.database.read() as session:
+        if await factors.has_factors(session, live.user.id):
+            # A session and a password are what is stolen together; neither may turn the second factor off.
+            raise second_factor_needed()
+    await users.confirm_password(rt, live.actor(caller.ip), password, caller, live.device_id)
+
+
+def refused(wrong: factors.WrongCodeError) -> UnauthorizedError:
+    """A wrong code as the answer to who is not signed in."""
+    error = UnauthorizedError(wrong.detail)
+    error.type = wrong.type
+    return error
+
+
+def second_factor_needed() -> UnauthorizedError:
+    """What is asked of who gives a password alone, and has a second factor."""
+    error = UnauthorizedError("You have a second factor: confirm with a code, or a passkey.")
+    error.type = SECOND_FACTOR
+    return error
 
 
 async def complete(rt: Runtime, user: User, caller: Caller, methods: str, *, remember: bool = False) -> SignedIn:

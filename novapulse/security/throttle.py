@@ -1,7 +1,8 @@
 """Failures in a row, counted in the database: from the fifth on, each doubles a wait in which no try is judged.
 
 A try counts as failed before it is judged, and a success takes that back, so that many tries at once are no way
-around the limit (NIST SP 800-63B-4, 3.2.2; OWASP: count per account, not per address).
+around the limit (OWASP: count per account, not per address). From the hundredth failure in a row on, one try a day is
+judged (NIST SP 800-63B-4, 3.2.2, allows a hundred).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import cast
 from sqlalchemy import CursorResult, delete, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from novapulse.core.clock import now_ms
 from novapulse.core.database import table_of
@@ -20,7 +22,9 @@ from novapulse.security.models import Throttle
 
 FREE_FAILURES = 5
 WAIT_MAX_S = 15 * 60
-_FORGOTTEN_MS = 24 * 3600 * 1000
+FAILURES_MAX = 100
+WAIT_AFTER_MAX_S = 24 * 3600
+_FORGOTTEN_MS = 30 * 24 * 3600 * 1000
 _THROTTLE = table_of(Throttle)
 
 
@@ -55,12 +59,25 @@ async def forget(rt: Runtime, key: str) -> None:
         await session.execute(delete(_THROTTLE).where(_THROTTLE.c.key == key))
 
 
+async def forget_all(session: AsyncSession, key: str) -> None:
+    """The same for every device that a key's last part may name, within the transaction of `session`."""
+    named = key.rpartition(":")[0] + ":"
+    await session.execute(delete(_THROTTLE).where(_THROTTLE.c.key.startswith(named, autoescape=True)))
+
+
+async def touch(session: AsyncSession, key: str) -> None:
+    """Note a try that is not judged; it takes as long as counting one of somebody who exists."""
+    await session.execute(update(_THROTTLE).where(_THROTTLE.c.key == key).values(updated_at=now_ms()))
+
+
 async def delete_old(rt: Runtime) -> int:
-    """Housekeeping: drop what nobody has tried for a day; how many."""
+    """Housekeeping: drop what nobody has tried for a month; how many."""
     async with rt.database.write() as session:
         done = await session.execute(delete(_THROTTLE).where(_THROTTLE.c.updated_at < now_ms() - _FORGOTTEN_MS))
     return cast("CursorResult[tuple[()]]", done).rowcount
 
 
 def _wait_ms(failures: int) -> int:
+    if failures >= FAILURES_MAX:
+        return WAIT_AFTER_MAX_S * 1000
     return min(WAIT_MAX_S, 2 ** min(failures - FREE_FAILURES, 20)) * 1000

@@ -19,13 +19,15 @@ from novapulse.core.errors import (
     ConflictError,
     ForbiddenError,
     InvalidError,
+    LimitedError,
     NotFoundError,
     UnauthorizedError,
 )
 from novapulse.core.ids import new_id
 from novapulse.core.pagination import Page, decode_cursor, page_of
 from novapulse.core.runtime import Runtime
-from novapulse.security import audit, sessions, throttle
+from novapulse.security import attempts, audit, devices, sessions, throttle
+from novapulse.security.devices import Caller
 from novapulse.security.models import User
 from novapulse.security.passwords import check_password, hash_password, verify_password
 from novapulse.security.rules import check_domain, current_rules
@@ -152,7 +154,7 @@ async def count_users(rt: Runtime) -> int:
         return (await session.execute(select(func.count()).select_from(_USER))).scalar_one()
 
 
-async def authenticate(rt: Runtime, email: str, password: str, device_id: str | None = None) -> User:
+async def authenticate(rt: Runtime, email: str, password: str, caller: Caller | None = None) -> User:
     """The user with this e-mail and password. Wrong e-mail and wrong password look and take the same.
 
     Failures are counted per address, whether it has a user or not, and apart for each device its user has signed in
@@ -162,19 +164,45 @@ async def authenticate(rt: Runtime, email: str, password: str, device_id: str | 
         UnauthorizedError: one of the two is wrong, or the user may not sign in.
         LimitedError: too many wrong passwords; the right one is not tried either.
     """
+    caller = caller or Caller()
     try:
         address = normalise_email(email)
     except InvalidError:
         address = ""
     async with rt.database.read() as session:
         user = (await session.execute(select(User).where(_USER.c.email == address))).scalar_one_or_none()
-    key = throttle_key(rt, address, device_id)
-    await throttle.count_try(rt, key)
+        device = await devices.find(session, "" if user is None else user.id, caller.device_cookie)
+    key = throttle_key(rt, address, None if device is None else device.id)
+    if not await _is_right(rt, key, user, password, "sign_in", caller) or user is None:
+        raise UnauthorizedError(WRONG)
+    return user
+
+
+async def confirm_password(rt: Runtime, actor: Actor, password: str, caller: Caller, device_id: str | None) -> None:
+    """A signed-in user proves by their password that it is them; failures count as those of a sign-in do.
+
+    Raises:
+        UnauthorizedError: it is wrong.
+        LimitedError: too many were wrong; the right one is not tried either.
+    """
+    async with rt.database.read() as session:
+        user = await session.get(User, actor.id)
+    if not await _is_right(rt, throttle_key(rt, actor.name, device_id), user, password, "sudo", caller):
+        raise UnauthorizedError("The password is wrong.")
+
+
+async def _is_right(rt: Runtime, key: str, user: User | None, password: str, act: str, caller: Caller) -> bool:
+    try:
+        await throttle.count_try(rt, key)
+    except LimitedError:
+        await attempts.note_failure(rt, user, act, "limited", caller, key)
+        raise
     right = await verify_password(None if user is None else user.password_hash, password)
     if user is None or not right or not user.active:
-        raise UnauthorizedError(WRONG)
+        await attempts.note_failure(rt, user, act, "wrong_password", caller, key)
+        return False
     await throttle.forget(rt, key)
-    return user
+    return True
 
 
 def throttle_key(rt: Runtime, address: str, device_id: str | None) -> str:

@@ -23,6 +23,7 @@ Route = tuple[str, str]
 # For anybody: signing in, what a load balancer asks, and the documentation.
 PUBLIC: dict[Route, Any] = {
     ("POST", "/api/v1/auth/login"): {"email": "no@example.com", "password": "no"},
+    ("POST", "/api/v1/auth/mfa/verify"): {"challenge": "no", "code": "123456"},
     ("POST", "/api/v1/auth/setup"): {"email": "no@example.com", "password": "no", "token": "no"},
     ("POST", "/api/v1/auth/logout"): None,
     ("POST", "/api/v1/auth/passkey/options"): {},
@@ -41,8 +42,22 @@ PUBLIC: dict[Route, Any] = {
 # For a signed-in browser about itself; keys have no session.
 OWN_SESSION: dict[Route, Any] = {
     ("GET", "/api/v1/auth/me"): None,
+    ("POST", "/api/v1/auth/reauthenticate"): {"password": PASSWORD},
+    ("GET", "/api/v1/security/mfa"): None,
+    ("POST", "/api/v1/security/mfa/enroll"): {"name": "x"},
+    ("POST", "/api/v1/security/mfa/confirm"): {"code": "123456"},
+    ("POST", "/api/v1/security/mfa/saved"): {"saved": True},
+    ("POST", "/api/v1/security/mfa/drill"): {"code": "123456"},
+    ("POST", "/api/v1/security/recovery-codes"): None,
+    ("PATCH", "/api/v1/security/mfa/authenticators/{id}"): {"name": "x"},
+    ("DELETE", "/api/v1/security/mfa/authenticators/{id}"): None,
+    ("POST", "/api/v1/security/mfa/disable"): None,
     ("GET", "/api/v1/security/sessions"): None,
+    ("DELETE", "/api/v1/security/sessions"): None,
     ("DELETE", "/api/v1/security/sessions/{id}"): None,
+    ("GET", "/api/v1/security/devices"): None,
+    ("DELETE", "/api/v1/security/devices/{id}"): None,
+    ("GET", "/api/v1/security/sign-ins"): None,
     ("POST", "/api/v1/security/passkeys/options"): None,
     ("POST", "/api/v1/security/passkeys/proof"): None,
     ("POST", "/api/v1/security/passkeys"): {"challenge": "no", "credential": {}, "name": "x"},
@@ -161,6 +176,7 @@ async def test_without_credentials_all_but_the_public_routes_are_401(rt: Runtime
 async def test_the_public_routes_answer_anybody(rt: Runtime) -> None:
     refusals = {
         "/api/v1/auth/login": 401,
+        "/api/v1/auth/mfa/verify": 401,
         "/api/v1/auth/setup": 403,
         "/api/v1/auth/passkey/options": 403,  # for pages only
         "/api/v1/auth/passkey/verify": 401,

@@ -1,5 +1,14 @@
 """The REST API of accounts: one module per subject, each with a router."""
 
-from novapulse.security.api import api_keys, audit, passkeys, rules, sessions, sign_in, users
+from novapulse.security.api import api_keys, audit, mfa, passkeys, rules, sessions, sign_in, users
 
-routers = (sign_in.router, sessions.router, api_keys.router, audit.router, users.router, rules.router, passkeys.router)
+routers = (
+    sign_in.router,
+    mfa.router,
+    sessions.router,
+    api_keys.router,
+    audit.router,
+    users.router,
+    rules.router,
+    passkeys.router,
+)
