@@ -17,7 +17,7 @@ from novapulse.core.runtime import Runtime, open_runtime
 from novapulse.live.sampler import sample
 from novapulse.mail.handout import hand_out_mail
 from novapulse.mail.outbox import delete_old
-from novapulse.security.sessions import delete_ended
+from novapulse.security.housekeeping import tidy_accounts
 from novapulse.settings import Settings
 from novapulse.webhooks.handout import hand_out
 from worker import keys
@@ -37,7 +37,6 @@ log = structlog.get_logger(__name__)
 
 async def _housekeeping(rt: Runtime) -> None:
     await idempotency.delete_expired(rt)
-    await delete_ended(rt)
     await delete_old(rt)
 
 
@@ -47,6 +46,7 @@ _WORK: tuple[tuple[Callable[[Runtime], Awaitable[object]], float], ...] = (
     (hand_out_mail, 0.5),
     (sample, 1.0),
     (_housekeeping, 60.0),
+    (tidy_accounts, 300.0),
 )
 
 
