@@ -21,6 +21,8 @@ from novapulse.security import sessions
 from novapulse.security.csp import page_policy
 from novapulse.security.gate import Gate
 from novapulse.security.handlers import DefaultDeny
+from novapulse.security.screens.audit_page import audit_page
+from novapulse.security.screens.audit_state import AuditState
 from novapulse.security.screens.keys_page import keys_page
 from novapulse.security.screens.keys_state import KeysState
 from novapulse.security.screens.security_page import enrol_page, security_page
@@ -75,5 +77,6 @@ app.add_page(new_page, route="/webhooks/new", title="New webhook · NovaPulse")
 app.add_page(webhook_page, route="/webhooks/[webhook_id]", title="Webhook · NovaPulse", on_load=DetailState.load)
 app.add_page(edit_page, route="/webhooks/[webhook_id]/edit", title="Edit webhook · NovaPulse")
 app.add_page(keys_page, route="/settings/api-keys", title="API keys · NovaPulse", on_load=KeysState.load)
+app.add_page(audit_page, route="/settings/audit", title="Audit log · NovaPulse", on_load=AuditState.load)
 app.add_page(security_page, route="/settings/security", title="Security · NovaPulse")
 app.add_page(enrol_page, route="/settings/security/enrol", title="Set up a second factor · NovaPulse")

@@ -10,6 +10,7 @@ import orjson
 from novapulse.core.actor import SYSTEM
 from novapulse.core.runtime import Runtime
 from novapulse.jobs.counts import read_stats
+from novapulse.security.audit_log import last_seq
 from novapulse.webhooks.schemas import OverviewView
 from novapulse.webhooks.stats import overview
 
@@ -53,6 +54,7 @@ async def sample(rt: Runtime) -> None:
             "per_s": round(sum(list(state.rates)[-5:]) / 5, 1),
             "rates": [round(rate, 1) for rate in state.rates],
             "overview": state.overview.model_dump(mode="json"),
+            "audit_seq": await last_seq(rt),
         }
     )
     async with rt.valkey.pipeline(transaction=False) as pipe:

@@ -13,13 +13,13 @@ from novapulse.core.actor import Permission
 from novapulse.core.runtime import current
 from novapulse.live.room import Room
 from novapulse.live.sampler import LAST
-from novapulse.security.handlers import handler
+from novapulse.security.handlers import handler, handler_actor
 
 SOME = "?"  # too many webhooks changed at once to name all
 
 
 class LiveState(rx.State):
-    """The latest snapshot and the latest happenings."""
+    """The latest snapshot and the latest happenings; and what who looks may do, which is told to nobody else."""
 
     at: str = ""
     per_s: float = 0.0
@@ -31,10 +31,14 @@ class LiveState(rx.State):
     # Webhook id, "*" for any, or SOME -> number of the last message about it.
     changes: dict[str, int] = {}  # noqa: RUF012
 
+    audit_seq: int = 0  # of the newest row of the audit log
+    may: list[str] = []  # noqa: RUF012 - permissions, for what the frame of a page offers
+
     @handler(Permission.WEBHOOKS_READ)
     @rx.event
     async def load(self) -> None:
         """The first snapshot, for a page that has just opened."""
+        self.may = sorted((await handler_actor(self)).permissions)
         found = await current().valkey.get(LAST)
         if found:
             for name, value in snapshot_vars(orjson.loads(found)).items():
@@ -54,6 +58,7 @@ def snapshot_vars(snapshot: dict[str, Any]) -> dict[str, Any]:
     attempts = overview["series"]
     return {
         "at": snapshot["at"],
+        "audit_seq": snapshot.get("audit_seq", 0),  # not in what the version before has left in Valkey
         "per_s": snapshot["per_s"],
         "rates": [{"v": rate_} for rate_ in snapshot["rates"]],
         "queues": [queue | {name: _shown(queue[name]) for name in _COUNTS} for queue in snapshot["queues"]],

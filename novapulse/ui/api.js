@@ -34,21 +34,46 @@ export async function send(method, path, body) {
     headers: given === undefined ? {} : { "Content-Type": "application/json" },
     body: given === undefined ? undefined : JSON.stringify(given),
   }).catch(() => null);
-  const content = answer ? await answer.json().catch(() => null) : null;
-  if (answer?.ok) return content;
-  throw new Problem(answer?.status ?? 0, content ?? undefined, Number(answer?.headers.get("Retry-After")) || 0);
+  if (!answer?.ok) throw await refusal(answer);
+  return answer.json().catch(() => null); // null: there is nothing to say
 }
 
 // One call; where the server first wants to know that it is still the same person, they are asked, and then it is made
 // again. `why` ends the sentence "Confirm that it is you ..." and is shown with the question.
-export async function call(method, path, body, { why = "" } = {}) {
+export function call(method, path, body, { why = "" } = {}) {
+  return asking(() => send(method, path, body), why);
+}
+
+// A file from the API, saved under the name that the server gives it; asks like `call`.
+export function download(path, { why = "" } = {}) {
+  return asking(() => save(path), why);
+}
+
+async function asking(act, why) {
   try {
-    return await send(method, path, body);
+    return await act();
   } catch (problem) {
     if (problem.type === ENROL && window.location.pathname !== ENROL_PAGE) window.location.assign(ENROL_PAGE);
     if (problem.type !== REAUTHENTICATE || !(await confirmed(why, problem))) throw problem;
-    return call(method, path, body, { why });
+    return asking(act, why);
   }
+}
+
+async function save(path) {
+  const answer = await fetch(`/api/v1${path}`, { cache: "no-store" }).catch(() => null);
+  if (!answer?.ok) throw await refusal(answer);
+  const file = await answer.blob().catch(() => null); // null: it broke off on the way
+  if (!file) throw new Problem(0);
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(file);
+  link.download = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition"))?.[1] ?? "novapulse";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // the browser has begun by then
+}
+
+async function refusal(answer) {
+  const body = answer ? await answer.json().catch(() => undefined) : undefined;
+  return new Problem(answer?.status ?? 0, body ?? undefined, Number(answer?.headers.get("Retry-After")) || 0);
 }
 
 // Whether the person has shown that it is them; false where no page is there to ask.

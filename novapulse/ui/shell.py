@@ -33,6 +33,7 @@ class Page(NamedTuple):
     href: str
     icon: str
     key: str  # after `g`
+    needs: str = ""  # the permission without which it is not shown
 
 
 PAGES = (
@@ -42,6 +43,7 @@ PAGES = (
 SETTINGS = (
     Page("Security", "/settings/security", "shield-check", "s"),
     Page("API keys", "/settings/api-keys", "key-round", "k"),
+    Page("Audit log", "/settings/audit", "scroll-text", "a", "audit:read"),
 )
 # Before anything is drawn, or a narrow sidebar would first be wide.
 EARLY_SCRIPT = 'document.documentElement.dataset.sidebar = localStorage.getItem("np:sidebar") ?? "open"'
@@ -114,7 +116,7 @@ def _navigation(active: str) -> rx.Component:
 
 def _entry(page: Page, active: str) -> rx.Component:
     here = page.label == active
-    return page_link(
+    link = page_link(
         rx.icon(page.icon, size=16),
         rx.el.span(page.label, class_name="np-label"),
         to=page.href,
@@ -126,6 +128,7 @@ def _entry(page: Page, active: str) -> rx.Component:
         }
         | ({"aria-current": "page"} if here else {}),
     )
+    return rx.cond(LiveState.may.contains(page.needs), link) if page.needs else link
 
 
 def _foot() -> rx.Component:

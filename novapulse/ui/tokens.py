@@ -24,6 +24,8 @@ TONES: dict[str, tuple[str, str]] = {
     "cancelled": ("gray", "ban"),
     "stalled": ("red", "octagon-alert"),
     "down": ("red", "circle-off"),
+    "ok": ("gray", "check"),
+    "denied": ("amber", "hand"),
     "unknown": ("gray", "circle-help"),
 }
 

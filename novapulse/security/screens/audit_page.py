@@ -1,0 +1,194 @@
+"""`/settings/audit`."""
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# At class level Reflex turns fields into vars, which type checkers cannot see.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import reflex as rx
+
+from novapulse.live.state import LiveState
+from novapulse.security.screens.audit_drawer import audit_drawer
+from novapulse.security.screens.audit_state import RESULTS, SPANS, AuditState
+from novapulse.security.screens.audit_words import SUBJECTS
+from novapulse.ui.components import empty_state, error_state, skeleton_rows, status_badge
+from novapulse.ui.parts import page_link, time_ago, watch
+from novapulse.ui.shell import page_head, shell
+from novapulse.webhooks.screens.list_parts import filter_field
+
+_SPAN_WORDS = {"1h": "Last hour", "24h": "Last 24 h", "7d": "Last 7 days", "30d": "Last 30 days"}
+
+
+class AuditActions(rx.Component):
+    """Verifying the log, and taking it away as a file."""
+
+    library = "$/public" + rx.asset("audit_actions.jsx", shared=True)
+    tag = "AuditActions"
+    query: rx.Var[str]
+
+
+def audit_page() -> rx.Component:
+    """The audit log."""
+    return shell(
+        watch(value=LiveState.audit_seq, on_change=AuditState.refresh),
+        page_head(
+            "Audit log",
+            "Who did what, when and from where. Rows are only ever added, and each is sealed together with the last.",
+            rx.cond(AuditState.allowed & AuditState.loaded, AuditActions.create(query=AuditState.export_query)),
+        ),
+        rx.cond(AuditState.problem != "", error_state(AuditState.problem, AuditState.refresh)),
+        rx.cond(
+            AuditState.loaded,
+            rx.cond(
+                AuditState.allowed,
+                rx.fragment(
+                    _toolbar(),
+                    rx.cond(AuditState.rows.length() == 0, _nothing(), _table()),
+                    _pages(),
+                ),
+                empty_state("lock", "Only admins read the audit log", "Ask an admin if you need to know something."),
+            ),
+            skeleton_rows(8),
+        ),
+        audit_drawer(),
+        active="Audit log",
+        crumbs=[("Audit log", None)],
+    )
+
+
+def _toolbar() -> rx.Component:
+    return rx.el.div(
+        _typed("q", "search", "Search the audit log", "Search names, ids, details"),
+        _typed("actor", "users", "Filter by who acted", "By anybody: e-mail or id"),
+        _choice("subject", "Everything", list(SUBJECTS.items())),
+        _choice("result", "Any result", [(result, result.capitalize()) for result in RESULTS]),
+        _choice("span", "Any time", [(span, _SPAN_WORDS[span]) for span in SPANS]),
+        rx.cond(
+            AuditState.filters["target"] != "",
+            rx.badge(
+                "About ",
+                rx.el.span(AuditState.filters["target"], class_name="np-mono np-cut"),
+                color_scheme="gray",
+                variant="surface",
+                custom_attrs={"data-testid": "audit-about"},
+            ),
+        ),
+        rx.cond(
+            AuditState.filtered,
+            page_link(
+                "Show all", to="/settings/audit", class_name="np-link", custom_attrs={"data-testid": "audit-all"}
+            ),
+        ),
+        class_name="np-filters",
+        role="search",
+        aria_label="Audit log",
+    )
+
+
+def _typed(name: str, icon: str, label: str, placeholder: str) -> rx.Component:
+    return filter_field(
+        value=AuditState.filters[name],
+        label=label,
+        placeholder=placeholder,
+        icon=icon,
+        options=[],
+        testid=f"audit-{name}",
+        on_choose=lambda text: AuditState.set_filter(name, text),
+    )
+
+
+def _choice(name: str, any_label: str, choices: Sequence[tuple[str, str]]) -> rx.Component:
+    value = AuditState.filters[name]
+    return rx.select.root(
+        rx.select.trigger(custom_attrs={"aria-label": f"Filter by {name}", "data-testid": f"audit-{name}"}),
+        rx.select.content(
+            rx.select.item(any_label, value="all"), *(rx.select.item(label, value=key) for key, label in choices)
+        ),
+        value=rx.cond(value == "", "all", value),
+        on_change=lambda chosen: AuditState.set_filter(name, chosen),
+    )
+
+
+def _nothing() -> rx.Component:
+    further = rx.cond(
+        AuditState.next_href != "",
+        page_link("Look further back", to=AuditState.next_href, class_name="np-link"),
+        page_link("Show all", to="/settings/audit", class_name="np-link"),
+    )
+    return rx.cond(
+        AuditState.filtered,
+        empty_state("search-x", "Nothing matches", "No row fits these filters.", further, testid="nothing-matches"),
+        empty_state("scroll-text", "Nothing yet", "What people and programs do here is written down from now on."),
+    )
+
+
+def _table() -> rx.Component:
+    return rx.box(
+        rx.table.root(
+            rx.table.header(
+                rx.table.row(
+                    rx.table.column_header_cell("When", class_name="np-wide-only"),
+                    rx.table.column_header_cell("Who", class_name="np-wide-only"),
+                    rx.table.column_header_cell("What"),
+                    rx.table.column_header_cell("Result"),
+                    rx.table.column_header_cell("Where", class_name="np-wide-only"),
+                )
+            ),
+            rx.table.body(rx.foreach(AuditState.rows, _row)),
+            variant="ghost",
+            class_name="np-num np-audit",
+        ),
+        class_name="np-table",
+    )
+
+
+def _row(row: Any) -> rx.Component:
+    return rx.table.row(
+        rx.table.cell(time_ago(at=row["at"].to(str)), class_name="np-wide-only", white_space="nowrap"),
+        rx.table.cell(rx.text(row["who"].to(str), class_name="np-cut"), class_name="np-wide-only"),
+        rx.table.row_header_cell(
+            rx.el.div(
+                rx.el.span(row["who"].to(str), class_name="np-phone-only np-cut"),
+                rx.el.button(
+                    row["words"].to(str),
+                    type="button",
+                    class_name="np-linkbutton np-stretch",
+                    on_click=AuditState.open(row["seq"].to(str)),
+                ),
+                rx.cond(
+                    row["target"] != "",
+                    rx.cond(
+                        row["href"] != "",
+                        page_link(row["target"].to(str), to=row["href"].to(str), class_name="np-link np-above np-cut"),
+                        rx.el.span(row["target"].to(str), class_name="np-cut", font_weight="500"),
+                    ),
+                ),
+                class_name="np-marks",
+            ),
+            rx.el.div(
+                time_ago(at=row["at"].to(str)), rx.el.span(row["ip"].to(str)), class_name="np-phone-only np-marks"
+            ),
+        ),
+        rx.table.cell(status_badge(row["result"])),
+        rx.table.cell(
+            rx.cond(row["ip"] != "", rx.el.span(row["ip"].to(str), class_name="np-mono"), "–"),
+            class_name="np-wide-only",
+            white_space="nowrap",
+        ),
+        class_name="np-row",
+        custom_attrs={"data-testid": "audit-row-" + row["seq"].to(str), "data-action": row["action"].to(str)},
+    )
+
+
+def _pages() -> rx.Component:
+    def link(label: str, href: Any, testid: str) -> rx.Component:
+        opened = page_link(label, to=href, custom_attrs={"data-testid": testid})
+        return rx.cond(href != "", rx.button(opened, as_child=True, variant="soft"))
+
+    return rx.el.div(
+        link("Newest", AuditState.first_href, "audit-newest"),
+        link("Older", AuditState.next_href, "audit-older"),
+        class_name="np-pages",
+    )

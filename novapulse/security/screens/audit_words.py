@@ -1,0 +1,105 @@
+"""What the audit log says, in words: after who did it and before what it was done to. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# The nouns of actions, as a filter names them.
+SUBJECTS = {
+    "webhook": "Webhooks",
+    "delivery": "Deliveries",
+    "event_type": "Event types",
+    "user": "Users",
+    "api_key": "API keys",
+    "sign_in": "Sign-ins",
+    "session": "Sessions",
+    "device": "Devices",
+    "sudo": "Confirmations",
+    "password": "Passwords",
+    "email": "Addresses",
+    "mfa": "Second factors",
+    "passkey": "Passkeys",
+    "mfa_reset": "Resets of second factors",
+    "rules": "Rules",
+    "setup": "Set-up",
+    "access": "Refusals",
+    "audit": "Audit log",
+}
+
+_PHRASES = {
+    "webhook.created": "added webhook",
+    "webhook.changed": "changed webhook",
+    "webhook.paused": "paused webhook",
+    "webhook.enabled": "enabled webhook",
+    "webhook.disabled": "disabled webhook",
+    "webhook.deleted": "deleted webhook",
+    "webhook.tested": "sent a test to webhook",
+    "webhook.secret_revealed": "looked at the secret of webhook",
+    "webhook.secret_rotated": "rotated the secret of webhook",
+    "delivery.retried": "sent again a delivery of",
+    "delivery.cancelled": "cancelled a delivery of",
+    "event_type.created": "added event type",
+    "event_type.changed": "changed event type",
+    "event_type.deleted": "deleted event type",
+    "user.created": "added user",
+    "user.changed": "changed user",
+    "user.invited": "invited",
+    "api_key.created": "made API key",
+    "api_key.rotated": "rotated API key",
+    "api_key.revoked": "revoked API key",
+    "sign_in.succeeded": "signed in",
+    "sign_in.failed": "failed to sign in",
+    "session.revoked": "ended a session of",
+    "device.forgotten": "had a device forgotten:",
+    "sudo.granted": "confirmed who they are",
+    "mfa.enabled": "turned on two-factor sign-in",
+    "mfa.disabled": "turned off two-factor sign-in",
+    "mfa.authenticator_added": "added authenticator",
+    "mfa.authenticator_removed": "removed authenticator",
+    "mfa.authenticator_renamed": "renamed authenticator",
+    "mfa.proven": "tried out a second factor:",
+    "mfa.recovery_code_used": "used a recovery code",
+    "mfa.recovery_codes_made": "made new recovery codes",
+    "mfa.recovery_codes_saved": "kept the recovery codes",
+    "passkey.added": "added passkey",
+    "passkey.removed": "removed passkey",
+    "passkey.renamed": "renamed passkey",
+    "mfa_reset.asked": "asked to reset the second factors of",
+    "mfa_reset.approved": "approved resetting the second factors of",
+    "mfa_reset.cancelled": "called off resetting the second factors of",
+    "mfa_reset.stopped": "stopped resetting the second factors of",
+    "mfa_reset.done": "reset the second factors of",
+    "rules.changed": "changed the security rules",
+    "setup.completed": "completed the set-up as",
+    "access.denied": "was refused",
+    "audit.exported": "exported the audit log",
+}
+# Their target is who acted, or what the phrase names already.
+_WHOLE = {
+    "sign_in.succeeded", "sudo.granted", "mfa.enabled", "mfa.disabled", "mfa.recovery_code_used",
+    "mfa.recovery_codes_made", "mfa.recovery_codes_saved", "rules.changed", "audit.exported",
+}  # fmt: skip
+
+
+def phrase(action: str) -> str:
+    """What was done, to be followed by the name of what it was done to."""
+    known = _PHRASES.get(action)
+    if known is not None:
+        return known
+    noun, _, verb = action.partition(".")
+    return f"{verb.replace('_', ' ')} {noun.replace('_', ' ')}".strip()
+
+
+def names_target(action: str) -> bool:
+    """Whether the name of the target belongs behind the phrase."""
+    return action not in _WHOLE
+
+
+def page_of_target(action: str, kind: str, id_: str, detail: Mapping[str, Any]) -> str:
+    """The page that shows what it was done to; empty: none does, or what it showed is gone."""
+    if kind == "webhook" and action != "webhook.deleted":
+        return f"/webhooks/{id_}"
+    if kind == "delivery" and isinstance(detail.get("webhook_id"), str):
+        return f"/webhooks/{detail['webhook_id']}?delivery={id_}"
+    return ""
