@@ -68,13 +68,45 @@ def _wrong_form(page: Page) -> None:
     expect(page.get_by_test_id("error-url")).to_be_visible()
 
 
+def _choose_events(page: Page) -> None:
+    page.get_by_test_id("type-*").uncheck()
+    for pattern in ("order.*", "invoice.paid"):
+        page.get_by_test_id(f"type-{pattern}").check()
+    page.get_by_test_id("webhook-event-types").fill("shipment.*")
+    page.get_by_test_id("type-add").click()
+    page.get_by_test_id("type-tree").scroll_into_view_if_needed()
+    page.get_by_test_id("type-taken").scroll_into_view_if_needed()
+
+
+def _choose_schedule(page: Page) -> None:
+    page.get_by_test_id("retry-patient").click()
+    page.get_by_test_id("header-add").click()
+    page.get_by_test_id("webhook-save").scroll_into_view_if_needed()
+
+
+def _make_webhook(page: Page) -> None:
+    page.get_by_test_id("webhook-url").fill("https://1.1.1.1/hooks")
+    page.get_by_test_id("webhook-save").click()
+    expect(page.get_by_test_id("secret-value")).to_be_visible()
+
+
+def _select_some(page: Page) -> None:
+    for place in (1, 2):
+        page.get_by_role("checkbox").nth(place).click()
+    expect(page.get_by_test_id("bulk-pause")).to_be_visible()
+
+
 SHOTS = (
     Shot("login", _at("/login"), signed_in=False),
     Shot("overview", _at("/")),
     Shot("webhooks", _at("/webhooks")),
+    Shot("webhooks-selected", _at("/webhooks"), _select_some),
     Shot("webhooks-nothing-found", _at("/webhooks?q=nothing+like+this")),
     Shot("webhook-new", _at("/webhooks/new")),
     Shot("webhook-new-refused", _at("/webhooks/new"), _wrong_form),
+    Shot("webhook-new-events", _at("/webhooks/new"), _choose_events),
+    Shot("webhook-new-schedule", _at("/webhooks/new"), _choose_schedule),
+    Shot("webhook-made", _at("/webhooks/new"), _make_webhook),
     Shot("webhook", _webhook()),
     Shot("webhook-over-time", _webhook("?tab=time&over=15m")),
     Shot("webhook-settings", _webhook("?tab=settings")),

@@ -43,11 +43,11 @@ SNIPPETS = {
 ON_SAVING = (
     ("webhook-url", "", "Enter the URL"),
     ("webhook-retry", "soon, later", "Must be waits"),
-    ("webhook-timeout-s", "31", "30"),
+    ("webhook-timeout-s", "31", "Must be at most 30."),
     ("webhook-timeout-s", "long", "Must be a number"),
-    ("webhook-rate-limit", "-1", "greater than"),
-    ("webhook-tenant", "a b", "match"),
-    ("webhook-name", "n" * 300, "200"),
+    ("webhook-rate-limit", "-1", "Must be at least 0.001."),
+    ("webhook-tenant", "a b", "Must be letters, digits and"),
+    ("webhook-name", "n" * 300, "Must have at most 200 characters."),
     ("webhook-description", "d" * 2_001, "2000"),
 )
 HEADERS_ON_SAVING = (

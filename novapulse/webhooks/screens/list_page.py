@@ -46,7 +46,7 @@ def _new_button() -> rx.Component:
 def _toolbar() -> rx.Component:
     return rx.el.div(
         _typed("q", "search", "Search webhooks", "Search name, URL, id", "webhook-search"),
-        _typed("event_type", "tag", "Filter by event type", "Gets event type", "filter-event-type", ListState.types),
+        _typed("event_type", "tag", "Filter by event type", "Any event type", "filter-event-type", ListState.types),
         _typed("tenant", "users", "Filter by tenant", "Any tenant", "filter-tenant", ListState.tenants),
         _choice("status", "Any status", STATUSES),
         _choice("health", "Any health", HEALTHS),

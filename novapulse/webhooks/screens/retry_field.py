@@ -62,7 +62,7 @@ def retry_field() -> rx.Component:
             optional=True,
         ),
         rx.el.div(
-            rx.el.ol(rx.foreach(RetryState.steps, _step), class_name="np-steps", aria_label="Attempts"),
+            rx.el.ol(rx.foreach(RetryState.steps, _step), class_name="np-waits", aria_label="Attempts"),
             rx.el.p(
                 rx.el.strong(RetryState.total, custom_attrs={"data-testid": "retry-total"}),
                 _JITTER,
