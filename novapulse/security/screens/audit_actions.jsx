@@ -6,6 +6,7 @@ import { toast } from "sonner";
 import { call, download } from "$/public/external/novapulse/ui/parts/api.js";
 import { CopyButton } from "$/public/external/novapulse/ui/parts/parts.jsx";
 
+const HEAD = /^[1-9]\d*:[0-9a-f]{64}$/;
 const FORMATS = [
   ["csv", "CSV, for a spreadsheet"],
   ["json", "JSON, one array"],
@@ -66,7 +67,7 @@ function Verify() {
     try {
       setVerdict(await call("GET", `/audit/verify${expect ? `?${new URLSearchParams({ expect })}` : ""}`));
     } catch (refused) {
-      setProblem(refused.at?.expect ? "A noted head looks like 1234:9f86d0…: the number of a row, a colon, its seal." : refused.message);
+      setProblem(refused.message);
     }
     setBusy(false);
   };
@@ -80,7 +81,8 @@ function Verify() {
   const compare = (event) => {
     event.preventDefault();
     event.stopPropagation();
-    verify(noted.trim());
+    if (HEAD.test(noted.trim())) verify(noted.trim());
+    else setProblem("What was kept looks like 1234:9f86d0…: the number of a row, a colon, and its seal.");
   };
   return (
     <Dialog.Root open={open} onOpenChange={show}>

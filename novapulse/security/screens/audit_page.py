@@ -38,14 +38,17 @@ def audit_page() -> rx.Component:
             "Who did what, when and from where. Rows are only ever added, and each is sealed together with the last.",
             rx.cond(AuditState.allowed & AuditState.loaded, AuditActions.create(query=AuditState.export_query)),
         ),
-        rx.cond(AuditState.problem != "", error_state(AuditState.problem, AuditState.refresh)),
         rx.cond(
             AuditState.loaded,
             rx.cond(
                 AuditState.allowed,
                 rx.fragment(
                     _toolbar(),
-                    rx.cond(AuditState.rows.length() == 0, _nothing(), _table()),
+                    rx.cond(
+                        AuditState.problem != "",
+                        error_state(AuditState.problem, AuditState.refresh),
+                        rx.cond(AuditState.rows.length() == 0, _nothing(), _table()),
+                    ),
                     _pages(),
                 ),
                 empty_state("lock", "Only admins read the audit log", "Ask an admin if you need to know something."),

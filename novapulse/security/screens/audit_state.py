@@ -115,6 +115,8 @@ class AuditState(rx.State):
             since=_since_ms(self.filters["span"]),
         )
         self.problem, self.allowed = "", True
+        self.first_href = with_query(self.router.url, cursor="", row="") if self.cursor else ""
+        self.next_href = ""
         try:
             page = await audit_log.list_audit(
                 current(), await handler_actor(self), wanted, limit=_PAGE, cursor=self.cursor or None
@@ -122,10 +124,9 @@ class AuditState(rx.State):
         except ForbiddenError:
             self.rows, self.allowed = [], False
         except ProblemError as error:
-            self.problem = error.detail
+            self.rows, self.problem = [], error.detail
         else:
             self.rows = [_shown(row) for row in page.data]
-            self.first_href = with_query(self.router.url, cursor="", row="") if self.cursor else ""
             older = page.next_cursor
             self.next_href = with_query(self.router.url, cursor=older, row="") if older else ""
         self.loaded = True
