@@ -115,6 +115,14 @@ def user_create(
     typer.echo(_run(commands.create_user(load_settings(), email, role, password)))
 
 
+@user.command("reset-link")
+def user_reset_link(email: Annotated[str, typer.Option(help="Of the user.")]) -> None:
+    """Print a link by which a user chooses a new password, once, within 30 minutes. Second factors stay."""
+    from novapulse.launch import commands
+
+    typer.echo(_run(commands.make_reset_link(load_settings(), email)))
+
+
 @apikey.command("create")
 def apikey_create(
     name: Annotated[str, typer.Option(help="What the key is for.")],

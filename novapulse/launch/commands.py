@@ -30,6 +30,14 @@ async def create_user(settings: Settings, email: str, role: str, password: str) 
         return view.id
 
 
+async def make_reset_link(settings: Settings, email: str) -> str:
+    """Make a link by which a user chooses a new password."""
+    from novapulse.security.password_change import make_reset_link as make
+
+    async with local_runtime(settings) as rt:
+        return await make(rt, SYSTEM, email)
+
+
 async def create_api_key(settings: Settings, name: str, scopes: list[str]) -> str:
     """Make an API key; returns the key itself."""
     from novapulse.security.api_keys import create_api_key as create

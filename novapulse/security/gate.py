@@ -27,7 +27,10 @@ from novapulse.security.origins import is_trusted_origin
 SESSION_HEADER = "x-auth-request-access-token"
 ENROL_PAGE = "/settings/security/enrol"
 _SOCKET_PATH = "/_event"
-_PUBLIC_PREFIXES = ("/api/", "/login", "/setup", "/assets/", "/_health", "/ping")
+_PUBLIC_PREFIXES = (
+    *("/api/", "/assets/", "/_health", "/ping"),
+    *("/login", "/setup", "/forgot", "/reset", "/invite", "/confirm-email", "/stop-reset"),
+)
 # Files of the build; whatever else has a dot in it is a page all the same.
 _PUBLIC_SUFFIXES = (".css", ".ico", ".js", ".json", ".map", ".png", ".svg", ".txt", ".webmanifest", ".woff", ".woff2")
 _SOCKETS_PER_SESSION = 40

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from novapulse.core.runtime import Runtime
-from novapulse.security import attempts, authenticators, challenges, devices, sessions, throttle
+from novapulse.security import attempts, authenticators, challenges, devices, links, sessions, throttle
 
 
 async def tidy_accounts(rt: Runtime) -> None:
-    """Drop sessions that ended, devices nobody came back with, steps nobody finished, and counts nobody asks for."""
+    """Drop sessions that ended, devices nobody came back with, steps and links nobody followed, old counts."""
     for each in (
         sessions.delete_ended,
         challenges.delete_expired,
+        links.delete_expired,
         authenticators.delete_pending,
         devices.delete_unseen,
         attempts.delete_old,

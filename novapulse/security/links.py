@@ -1,4 +1,4 @@
-"""Links that are mailed and work once: to set a password, to accept an invitation, to confirm an address, to stop a reset.
+"""Links that are mailed and work once: to set a password, accept an invitation, confirm an address, stop a reset.
 
 A token has 256 bits of chance and is kept as its SHA-256 (OWASP ASVS 5.0, 6.6.2 and 11.5.1). It stands behind the `#`
 of its link, which browsers keep to themselves: no server, proxy or log sees it in an address, and no referrer tells it.
@@ -32,7 +32,12 @@ _LINK = table_of(OneTimeLink)
 
 
 async def make(
-    rt: Runtime, session: AsyncSession, kind: Kind, user_id: str, ttl_s: int, data: dict[str, Any] | None = None
+    rt: Runtime,  # noqa: ARG001 - as every service
+    session: AsyncSession,
+    kind: Kind,
+    user_id: str,
+    ttl_s: int,
+    data: dict[str, Any] | None = None,
 ) -> str:
     """A fresh token within the transaction of `session`; those of the same kind before it work no longer."""
     await end_all(session, user_id, kind)
@@ -68,7 +73,12 @@ async def peek(session: AsyncSession, token: str, *kinds: Kind) -> OneTimeLink:
     return row
 
 
-async def use(rt: Runtime, session: AsyncSession, token: str, *kinds: Kind) -> OneTimeLink:
+async def use(
+    rt: Runtime,  # noqa: ARG001 - as every service
+    session: AsyncSession,
+    token: str,
+    *kinds: Kind,
+) -> OneTimeLink:
     """Use a link up within the transaction of `session`: of all who try, one gets it.
 
     Raises:

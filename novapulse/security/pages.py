@@ -1,9 +1,15 @@
-"""`/login` and `/setup`: plain pages, so that nobody who is not signed in ever opens a socket."""
+"""`/login`, `/setup`, and where mailed links lead: plain pages, so that nobody who is not signed in opens a socket.
+
+They hold no inline script or style. The token of a mailed link stays behind the `#` of its address, which the browser
+sends to nobody; the page's script reads it there.
+"""
 
 from __future__ import annotations
 
-import html
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -12,25 +18,76 @@ from starlette.routing import Route
 
 from novapulse.core.runtime import current
 from novapulse.security import setup
-from novapulse.security.passwords import LENGTH_MIN
+from novapulse.security.passwords import LENGTH_ALONE, length_min
+from novapulse.security.rules import current_rules
 from novapulse.security.users import count_users
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 _FOLDER = Path(__file__).parent / "static"
-_FILES = {"auth.css": "text/css", "auth.js": "text/javascript", "logo.svg": "image/svg+xml"}
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 # Stricter than the app's: these pages hold no inline script or style.
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+_CHOOSE = {
+    "/reset": {
+        "kind": "reset",
+        "path": "/auth/password/reset",
+        "next": "",
+        "title": "Choose a new password",
+        "lead": "All devices are signed out when you do.",
+        "action": "Change password",
+        "instead": "",
+    },
+    "/invite": {
+        "kind": "invite",
+        "path": "/auth/invitation/accept",
+        "next": "/",
+        "title": "Welcome",
+        "lead": "Choose a password to come in.",
+        "action": "Create account",
+        "instead": "Have you come in before? Then sign in. If not, ask an administrator to invite you again.",
+    },
+}
+_CONFIRM = {
+    "/confirm-email": {
+        "kind": "email",
+        "path": "/auth/email/confirm",
+        "title": "Your new address",
+        "lead": "From now on, sign in and get your notices as",
+        "action": "Use this address",
+        "done": "Your address is changed",
+        "then": "Sign in with the new one from now on. The old one gets a notice.",
+        "next": "/",
+        "to": "Open NovaPulse",
+        "instead": "To change your address, ask for a new link in your security settings.",
+    },
+    "/stop-reset": {
+        "kind": "stop_reset",
+        "path": "/auth/mfa-reset/stop",
+        "title": "Stop the reset",
+        "lead": "Somebody asked to remove the second factors of",
+        "action": "Stop it",
+        "done": "The reset is stopped",
+        "then": "Your second factors stay. If you did not ask for it, change your password and tell an administrator.",
+        "next": "/settings/security",
+        "to": "Open security settings",
+        "instead": "The reset may have been stopped or carried out already. Sign in to see how your account stands.",
+    },
+}
 
 
 async def login_page(request: Request) -> Response:
-    """The sign-in form."""
+    """The sign-in: a password, then a second factor."""
     rt = current()
     if await count_users(rt) == 0:
-        return _page("Set up NovaPulse", _NO_USER)
-    target = html.escape(_local(request.query_params.get("next", "/")), quote=True)
-    return _page("Sign in", _LOGIN.replace("{next}", target))
+        return _page("not_set_up.html")
+    rules = await current_rules(rt)
+    target = _local(request.query_params.get("next", "/"))
+    return _page("login.html", {"next": target, "remember_days": rules.remember_days})
 
 
 async def setup_page(request: Request) -> Response:
@@ -40,24 +97,48 @@ async def setup_page(request: Request) -> Response:
     if await count_users(rt) > 0:
         return RedirectResponse("/login", 303)
     if not await setup.is_open(rt, token):
-        return _page("Set up NovaPulse", _NO_USER, 403)
-    filled = _SETUP.replace("{token}", html.escape(token, quote=True)).replace("{length}", str(LENGTH_MIN))
-    return _page("Set up NovaPulse", filled)
+        return _page("not_set_up.html", status=403)
+    rules = await current_rules(rt)
+    return _page("setup.html", {"token": token, "length": length_min("admin", rules.require_mfa)})
+
+
+async def forgot_page(_: Request) -> Response:
+    """The form that asks for a link, or whom to ask where no mail is sent."""
+    return _page("forgot.html", {"mail": bool(current().settings.smtp_url.get_secret_value())})
+
+
+async def choose_page(request: Request) -> Response:
+    """Where the links of a reset and of an invitation lead."""
+    return _page("choose.html", {**_CHOOSE[request.url.path], "length": LENGTH_ALONE})
+
+
+async def confirm_page(request: Request) -> Response:
+    """Where links lead that only have to be said yes to."""
+    return _page("confirm.html", _CONFIRM[request.url.path])
 
 
 async def auth_file(request: Request) -> Response:
-    """Style and script of these pages."""
+    """Style and scripts of these pages."""
     name = request.path_params["name"]
-    if name not in _FILES:
+    if name not in _files():
         return Response("Not found", 404)
-    return FileResponse(_FOLDER / name, media_type=_FILES[name], headers={"cache-control": "no-cache"})
+    file = _FOLDER / name
+    return FileResponse(file, media_type=_TYPES[file.suffix], headers={"cache-control": "no-cache"})
 
 
 routes = [
     Route("/login", login_page),
     Route("/setup", setup_page),
+    Route("/forgot", forgot_page),
+    *(Route(path, choose_page) for path in _CHOOSE),
+    *(Route(path, confirm_page) for path in _CONFIRM),
     Route("/login/{name}", auth_file),
 ]
+
+
+@cache
+def _files() -> frozenset[str]:
+    return frozenset(file.name for file in _FOLDER.iterdir() if file.suffix in _TYPES)
 
 
 def _local(target: str) -> str:
@@ -67,55 +148,14 @@ def _local(target: str) -> str:
     return target if plain and "\\" not in target and target.isprintable() else "/"
 
 
-def _page(title: str, body: str, status: int = 200) -> HTMLResponse:
-    content = _FRAME.replace("{title}", title).replace("{body}", body)
+def _page(template: str, values: Mapping[str, object] | None = None, status: int = 200) -> HTMLResponse:
+    content = _environment().get_template(template).render(values or {})
     return HTMLResponse(content, status, {"content-security-policy": _CSP, "cache-control": "no-store"})
 
 
-_FRAME = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title} · NovaPulse</title>
-<link rel="icon" href="/login/logo.svg">
-<link rel="stylesheet" href="/login/auth.css">
-<script src="/login/auth.js" defer></script>
-</head>
-<body>
-<main>
-<p class="brand"><img src="/login/logo.svg" alt="" width="28" height="28">NovaPulse</p>
-{body}
-</main>
-</body>
-</html>"""
+@cache
+def _environment() -> Environment:
+    # Imported when the first page is asked for: a process that serves none does without.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-_LOGIN = """<h1>Sign in</h1>
-<form id="auth" action="/api/v1/auth/login" data-next="{next}" novalidate>
-<p id="error" class="error" role="alert" data-testid="login-error" hidden></p>
-<label for="email">E-mail</label>
-<input id="email" name="email" type="email" autocomplete="username" required autofocus data-testid="login-email">
-<label for="password">Password</label>
-<input id="password" name="password" type="password" autocomplete="current-password" required
- data-testid="login-password">
-<button type="submit" data-testid="login-submit">Sign in</button>
-</form>"""
-
-_SETUP = """<h1>Welcome</h1>
-<p class="lead">Make the first account. It may do everything, and can let others in.</p>
-<form id="auth" action="/api/v1/auth/setup" data-next="/" novalidate>
-<p id="error" class="error" role="alert" data-testid="setup-error" hidden></p>
-<input type="hidden" name="token" value="{token}">
-<label for="email">E-mail</label>
-<input id="email" name="email" type="email" autocomplete="username" required autofocus data-testid="setup-email">
-<label for="password">Password</label>
-<input id="password" name="password" type="password" autocomplete="new-password" required minlength="{length}"
- aria-describedby="hint" data-testid="setup-password">
-<p id="hint" class="hint">At least {length} characters. A few words you can remember do well.</p>
-<button type="submit" data-testid="setup-submit">Create account</button>
-</form>"""
-
-_NO_USER = """<h1>Not set up yet</h1>
-<p class="lead">NovaPulse printed a one-time set-up link where it was started. Open that link to make the first
- account. Each start prints a fresh link until it is used.</p>"""
+    return Environment(loader=FileSystemLoader(_FOLDER / "html"), autoescape=True, undefined=StrictUndefined)

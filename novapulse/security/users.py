@@ -29,7 +29,7 @@ from novapulse.core.runtime import Runtime
 from novapulse.security import attempts, audit, devices, sessions, throttle
 from novapulse.security.devices import Caller
 from novapulse.security.models import User
-from novapulse.security.passwords import check_password, hash_password, verify_password
+from novapulse.security.passwords import check_password, hash_password, length_min, verify_password
 from novapulse.security.rules import check_domain, current_rules
 
 _USER = table_of(User)
@@ -81,9 +81,10 @@ async def create_user(rt: Runtime, actor: Actor, *, email: str, password: str, r
     """
     require_admin(actor, role)
     address = normalise_email(email)
-    check_domain(await current_rules(rt), address)
+    rules = await current_rules(rt)
+    check_domain(rules, address)
     try:
-        check_password(password)
+        await check_password(password, length=length_min(role.value, rules.require_mfa), email=address)
     except ValueError as error:
         raise InvalidError.at("/password", str(error)) from None
     row = User(

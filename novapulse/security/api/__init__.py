@@ -1,6 +1,6 @@
 """The REST API of accounts: one module per subject, each with a router."""
 
-from novapulse.security.api import api_keys, audit, mfa, passkeys, rules, sessions, sign_in, users
+from novapulse.security.api import api_keys, audit, mfa, passkeys, passwords, rules, sessions, sign_in, users
 
 routers = (
     sign_in.router,
@@ -11,4 +11,5 @@ routers = (
     users.router,
     rules.router,
     passkeys.router,
+    passwords.router,
 )
