@@ -137,6 +137,21 @@ def test_all_on_the_page_are_selected_at_once(page: Page, site: Site) -> None:
     assert {each["status"] for each in site.get("/webhooks", q=site.mark)["data"]} == {"paused"}
 
 
+def test_what_could_not_be_done_is_told_and_the_rest_is_done(page: Page, site: Site) -> None:
+    kept, gone = site.webhook(ELSEWHERE), site.webhook(ELSEWHERE)
+    page.goto(f"/webhooks?q={site.mark}")
+    expect(rows(page)).to_have_count(2)
+    page.get_by_test_id("live-indicator").click()
+    expect(page.get_by_test_id("live-indicator")).to_have_attribute("data-state", "paused")
+    page.get_by_test_id("select-all").click()
+    expect(page.get_by_text("2 selected")).to_be_visible()
+    site.client.delete(f"/webhooks/{gone['id']}").raise_for_status()
+    page.get_by_test_id("bulk-pause").click()
+    expect(page.get_by_text("1 webhook paused.")).to_be_visible()
+    expect(page.get_by_text(f"1 webhook could not be paused: There is no webhook '{gone['id']}'.")).to_be_visible()
+    assert site.get(f"/webhooks/{kept['id']}")["status"] == "paused"
+
+
 def test_selecting_moves_nothing(page: Page, site: Site) -> None:
     made = site.webhook(ELSEWHERE)
     page.goto(f"/webhooks?q={site.mark}")

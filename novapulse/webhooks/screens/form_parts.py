@@ -25,6 +25,13 @@ class Visit(rx.Component):
     on_enter: rx.EventHandler[passthrough_event_spec(str)]
 
 
+class FromTop(rx.Component):
+    """Takes the reader to the top of the page, when it appears."""
+
+    library = _VISIT
+    tag = "FromTop"
+
+
 class TellAgain(rx.Component):
     """In a form: tells what `field` holds to a server that has forgotten."""
 
@@ -72,6 +79,7 @@ class HeaderRows(rx.Component):
 
 visit = Visit.create
 focus_wrong = FocusWrong.create
+from_top = FromTop.create
 tell_again = TellAgain.create
 
 

@@ -9,12 +9,14 @@ import reflex as rx
 
 from novapulse.ui.components import link_button, section
 from novapulse.ui.parts import copy_button, secret_box
+from novapulse.webhooks.screens.form_parts import from_top
 from novapulse.webhooks.screens.verification import EXAMPLES, Example
 
 
 def made(webhook_id: Any) -> rx.Component:
     """The secret to keep, code to verify with, and the way on."""
     return rx.vstack(
+        from_top(),
         rx.callout(
             "The webhook is made. Keep its secret where you verify deliveries.",
             icon="circle-check",

@@ -27,6 +27,15 @@ export function TellAgain({ visit, field, onTell }) {
   return <span ref={here} hidden />;
 }
 
+// What follows a form begins at its top, for the eye and for the keyboard.
+export function FromTop() {
+  useEffect(() => {
+    window.scrollTo(0, 0);
+    document.getElementById("content")?.focus({ preventScroll: true });
+  }, []);
+  return null;
+}
+
 // After a form was refused, the keyboard goes on at the first field that is wrong.
 export function FocusWrong({ saves }) {
   const here = useRef(null);
