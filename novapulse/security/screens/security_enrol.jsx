@@ -61,13 +61,7 @@ function Scan({ begun, onNext, later }) {
         Scan this with an authenticator app, such as the one of your password manager, Aegis or Google Authenticator.
       </Text>
       <div className="np-scan">
-        <div
-          className="np-qr"
-          role="img"
-          aria-label="QR code for the authenticator app"
-          data-testid="enrol-qr"
-          dangerouslySetInnerHTML={{ __html: begun.qr_svg }}
-        />
+        <div className="np-qr" data-testid="enrol-qr" dangerouslySetInnerHTML={{ __html: begun.qr_svg }} />
         <div>
           <Text as="p" size="2" weight="medium" id="enrol-key-label">
             Or type this key

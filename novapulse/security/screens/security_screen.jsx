@@ -35,7 +35,7 @@ export function SecurityScreen() {
         {({ user }) => (
           <Loaded of={mfa} rows={2}>
             {(state) => (
-              <Factors mfa={state} user={user} reload={mfa.load} lost={query.get("used") === "recovery_code"} onFound={() => setQuery({})}>
+              <Factors mfa={state} user={user} reload={mfa.load} lost={query.has("recover")} onFound={() => setQuery({})}>
                 {(cards) => (
                   <Tabs.Root value={tab} onValueChange={choose}>
                     <Tabs.List>

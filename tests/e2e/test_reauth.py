@@ -1,0 +1,112 @@
+"""“Confirm that it is you”: asked before what is sensitive, and then that goes on by itself, or does not."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.account import Account, new_account
+from tests.e2e.conftest import DESKTOP, PHONE, OpenPage
+from tests.e2e.site import Site
+from tests.e2e.test_accessibility import violations
+from tests.e2e.watch import Watch
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+SECURITY = "/settings/security"
+
+
+@pytest.fixture
+def account(site: Site) -> Account:
+    """Somebody with a password alone."""
+    return new_account(site)
+
+
+@pytest.fixture
+def page(open_page: OpenPage, account: Account) -> Page:
+    """A page of theirs, where they are refused at times."""
+    watch = Watch(account.site.url)
+    watch.allow(r"\b(401|403|422|429)\b")
+    return open_page(account.site.url, cookies=account.cookies(), watch=watch)
+
+
+def _ask(page: Page, account: Account, testid: str = "mfa-enrol") -> None:
+    account.let_proof_expire()
+    page.goto(SECURITY)
+    page.get_by_test_id(testid).click()
+
+
+def test_what_was_confirmed_goes_on_by_itself(page: Page, account: Account) -> None:
+    _ask(page, account)
+    dialog = page.get_by_test_id("reauth")
+    expect(dialog).to_contain_text("To set up an authenticator app, show that it is still you.")
+    expect(page.get_by_test_id("reauth-password")).to_be_focused()
+    assert violations(page, DESKTOP, PHONE, within="[role=dialog]") == []
+    page.keyboard.type("not my password at all")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("reauth-problem")).to_contain_text("wrong")
+    expect(page.get_by_test_id("reauth-password")).to_be_focused()
+    page.get_by_test_id("reauth-password").fill(account.password)
+    page.get_by_test_id("reauth-confirm").click()
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_test_id("enrol-qr").locator("svg")).to_be_visible()
+    page.get_by_test_id("enrol-cancel").click()
+    page.get_by_test_id("mfa-enrol").click()
+    expect(page.get_by_test_id("enrol-qr").locator("svg")).to_be_visible()  # for ten minutes nothing is asked
+
+
+def test_what_was_called_off_changes_nothing(page: Page, account: Account) -> None:
+    account.enrol()
+    before = account.call("GET", "/security/mfa")
+    _ask(page, account, "codes-new")
+    page.get_by_test_id("codes-new-confirm").click()
+    expect(page.get_by_test_id("reauth-code")).to_be_focused()
+    for _ in range(6):  # the focus goes round within the dialog
+        page.keyboard.press("Tab")
+        assert page.evaluate("() => Boolean(document.activeElement.closest('[data-testid=reauth]'))")
+    page.keyboard.press("Escape")
+    expect(page.get_by_test_id("reauth")).to_have_count(0)
+    expect(page.get_by_test_id("recovery-codes")).to_have_count(0)
+    expect(page.locator("[data-sonner-toast]")).to_have_count(0)
+    assert account.call("GET", "/security/mfa") == before
+
+
+def test_who_has_a_second_factor_shows_that(page: Page, account: Account) -> None:
+    account.enrol()
+    _ask(page, account, "codes-new")
+    page.get_by_test_id("codes-new-confirm").click()
+    expect(page.get_by_test_id("reauth-password")).to_have_count(0)
+    page.keyboard.type(account.phone.wrong())
+    expect(page.get_by_test_id("reauth-problem")).to_contain_text("This code is wrong.")
+    page.keyboard.type(account.phone.code())
+    expect(page.get_by_test_id("recovery-codes").locator("code")).to_have_count(10)
+
+
+def test_a_recovery_code_will_do(page: Page, account: Account) -> None:
+    codes = account.enrol()
+    _ask(page, account, "mfa-off")
+    page.get_by_test_id("mfa-off-confirm").click()
+    page.get_by_test_id("reauth-use-recovery").click()
+    page.get_by_test_id("reauth-recovery").fill(codes[5])
+    page.get_by_test_id("reauth-confirm").click()
+    expect(page.get_by_test_id("mfa-sentence")).to_contain_text("Off")
+
+
+def test_too_many_tries_are_waited_for(page: Page, account: Account) -> None:
+    _ask(page, account)
+    problem = page.get_by_test_id("reauth-problem")
+    for number in range(8):
+        page.get_by_test_id("reauth-password").fill(f"wrong {number}")
+        with page.expect_response(re.compile("/auth/reauthenticate$")) as answer:
+            page.get_by_test_id("reauth-confirm").click()
+        if answer.value.status == 429:
+            break
+        expect(problem).to_contain_text("wrong")
+        expect(page.get_by_test_id("reauth-confirm")).to_be_enabled()
+    expect(problem).to_have_text(re.compile(r"Too many tries. The next one is possible in \d+ s\."))
+    expect(page.get_by_test_id("reauth-confirm")).to_be_disabled()
+    expect(page.get_by_test_id("reauth-confirm")).to_be_enabled()
+    page.get_by_test_id("reauth-password").fill(account.password)
+    page.get_by_test_id("reauth-confirm").click()
+    expect(page.get_by_test_id("enrol-qr").locator("svg")).to_be_visible()
