@@ -21,7 +21,7 @@ from novapulse.security.models import SecurityRules, User
 _RULES = table_of(SecurityRules)
 _KNOWN_FOR_S = 2.0
 _DAY_MS = 86_400_000
-_Domain = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]{1,190}$", to_lower=True, strip_whitespace=True)]
+_Domain = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]{1,190}$", to_lower=True, strip_whitespace=True)]
 
 
 class Rules(BaseModel):
