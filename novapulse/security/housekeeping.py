@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from novapulse.core.runtime import Runtime
-from novapulse.security import attempts, authenticators, challenges, devices, links, sessions, throttle
+from novapulse.security import attempts, authenticators, challenges, devices, links, mfa_resets, sessions, throttle
 
 
 async def tidy_accounts(rt: Runtime) -> None:
-    """Drop sessions that ended, devices nobody came back with, steps and links nobody followed, old counts."""
+    """Drop what ended, and what nobody came back to; carry out the resets of second factors whose time has come."""
     for each in (
         sessions.delete_ended,
         challenges.delete_expired,
@@ -16,5 +16,6 @@ async def tidy_accounts(rt: Runtime) -> None:
         devices.delete_unseen,
         attempts.delete_old,
         throttle.delete_old,
+        mfa_resets.carry_out_due,
     ):
         await each(rt)
