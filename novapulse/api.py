@@ -14,9 +14,8 @@ from novapulse.jobs.api import router as jobs_router
 from novapulse.operations.api import router as operations_router
 from novapulse.security import pages
 from novapulse.security.api import routers as security_routers
-from novapulse.security.authenticate import current_actor
 from novapulse.security.denials import answer_forbidden
-from novapulse.security.policy import policies_of
+from novapulse.security.policy import admit, policies_of
 from novapulse.settings import Settings
 from novapulse.webhooks.api import router as webhooks_router
 
@@ -45,7 +44,7 @@ def make_api(settings: Settings) -> FastAPI:
     install(api, lambda path: openapi.methods_at(API_ROUTERS, path))
     api.add_exception_handler(ForbiddenError, answer_forbidden)
     openapi.describe(api, API_ROUTERS, {route: policy.who for route, policy in policies.items()})
-    api.state.authenticate = current_actor
+    api.state.authenticate = admit
     larger = {"/events/batch": settings.max_batch_bytes}
     api.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, larger=larger)
     api.add_middleware(RequestId)

@@ -21,6 +21,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from novapulse.mail.server import parse_smtp_url
+from novapulse.security.rates import Rates, parse_rates
 
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")  # RFC 5321, 4.1.2, without quotes
 _LONGEST_SOCKET_PATH = 100  # bytes; the limit is 108 on Linux, 104 on macOS
@@ -85,6 +86,27 @@ class Settings(BaseSettings):
     session_idle_s: int = Field(24 * 3600, ge=60, description="A session unused for this many seconds ends.")
     session_max_s: int = Field(14 * 24 * 3600, ge=60, description="A session older than this many seconds ends.")
 
+    # Rate limits; "off" for none
+    limit_sign_in: Annotated[Rates, NoDecode] = Field(
+        parse_rates("60/60s 600/3600s"), description="Tries to sign in: per network, known device or signed-in user."
+    )
+    limit_sign_in_all: Annotated[Rates, NoDecode] = Field(
+        parse_rates("600/60s"), description="Tries to sign in of all who come from no known device, together."
+    )
+    limit_sensitive: Annotated[Rates, NoDecode] = Field(
+        parse_rates("120/60s"), description="Calls that change what protects an account, per user or key."
+    )
+    limit_api: Annotated[Rates, NoDecode] = Field(parse_rates("1200/60s"), description="Other calls, per user or key.")
+    limit_ingest: Annotated[Rates, NoDecode] = Field(
+        parse_rates("300000/60s"), description="Events taken in, per user or key."
+    )
+    limit_screen: Annotated[Rates, NoDecode] = Field(
+        parse_rates("1200/60s"), description="What people do on open pages, per session."
+    )
+    limit_public: Annotated[Rates, NoDecode] = Field(
+        parse_rates("600/60s"), description="Calls without credentials that work, per network."
+    )
+
     # Mail
     smtp_url: SecretStr = Field(
         SecretStr(""), description="smtp[s]://user:password@host:port; empty means no mail is sent."
@@ -107,6 +129,20 @@ class Settings(BaseSettings):
     @classmethod
     def _lists(cls, value: object) -> object:
         return _split(value)
+
+    @field_validator(
+        "limit_sign_in",
+        "limit_sign_in_all",
+        "limit_sensitive",
+        "limit_api",
+        "limit_ingest",
+        "limit_screen",
+        "limit_public",
+        mode="before",
+    )
+    @classmethod
+    def _rates(cls, value: object) -> object:
+        return parse_rates(value) if isinstance(value, str) else value
 
     @field_validator("public_url")
     @classmethod

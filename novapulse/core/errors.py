@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class ProblemError(Exception):
     headers: dict[str, str] = field(default_factory=dict[str, str])
     errors: list[FieldError] = field(default_factory=list[FieldError])
     type: str = "about:blank"  # RFC 9457, 3.1.1: a URI where programs have to tell this problem from others
+    more: dict[str, Any] = field(default_factory=dict[str, Any])  # further members of the document (3.2)
 
     def __str__(self) -> str:
         return self.detail

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -31,8 +31,16 @@ _NUL = b"\\u0000"
 _DEPTH_MAX = 100  # what reads JSON later gives up at some 250 levels
 
 
+def answer_with(request: Request, fields: Iterable[tuple[bytes, bytes]]) -> None:
+    """Have the answer to a request carry these header fields, whatever it is: an error too."""
+    request.scope["state"]["answer_fields"] = fields
+
+
 class RequestId:
-    """Gives every request an id, the caller's if it is sane, and logs under it. ASGI middleware."""
+    """Gives every request an id, the caller's if it is sane, and logs under it. ASGI middleware.
+
+    What `answer_with` was told goes into the answer as well.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -43,11 +51,13 @@ class RequestId:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _SANE_ID.fullmatch(given) else new_id("req")
-        scope.setdefault("state", {})["request_id"] = request_id
+        state: dict[str, Any] = scope.setdefault("state", {})
+        state["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["x-request-id"] = request_id
+                message["headers"].extend(state.get("answer_fields", ()))
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):

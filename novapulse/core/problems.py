@@ -35,7 +35,7 @@ def problem_body(error: ProblemError, instance: str, request_id: str) -> dict[st
     }
     if error.errors:
         body["errors"] = [{"pointer": each.pointer, "detail": each.detail} for each in error.errors]
-    return body
+    return body | error.more
 
 
 def problem_response(request: Request, error: ProblemError) -> Response:

@@ -21,6 +21,12 @@ def cookie_name(settings: Settings) -> str:
     return "__Host-np_session" if settings.base_url.startswith("https://") else "np_session"
 
 
+def device_cookie(request: Request) -> str:
+    """What the browser says of the device it is; empty: nothing."""
+    secure = current().settings.base_url.startswith("https://")
+    return request.cookies.get("__Host-np_device" if secure else "np_device", "")
+
+
 def ip_of(request: Request) -> str:
     """The caller's address, as far as the proxies that are trusted say."""
     peer = request.client.host if request.client else ""

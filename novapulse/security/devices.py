@@ -94,6 +94,16 @@ async def find(session: AsyncSession, user_id: str, cookie: str) -> Device | Non
     return (await session.execute(found.order_by(_DEVICE.c.last_seen_at.desc()).limit(1))).scalar_one_or_none()
 
 
+async def known_id(rt: Runtime, cookie: str) -> str | None:
+    """A device that the cookie tells of, whoever's it is; None: a stranger."""
+    hashes = [_hash(token) for token in _tokens(cookie)]
+    if not hashes:
+        return None
+    async with rt.database.read() as session:
+        found = select(_DEVICE.c.id).where(_DEVICE.c.token_hash.in_(hashes)).order_by(_DEVICE.c.id).limit(1)
+        return (await session.execute(found)).scalar_one_or_none()
+
+
 async def see(session: AsyncSession, user: User, caller: Caller, user_agent: str, remember_days: int | None) -> Seen:
     """Note that a user has signed in from here; `remember_days`: ask for no second factor that long."""
     now = now_ms()

@@ -9,27 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any, Literal
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
 
 from novapulse.core.actor import Actor, Permission
-from novapulse.core.errors import EnrolmentError, UnauthorizedError
-from novapulse.security import authenticate
+from novapulse.core.errors import EnrolmentError, ProblemError, UnauthorizedError
+from novapulse.core.runtime import current
+from novapulse.security import authenticate, limiting
+from novapulse.security.rates import RateClass
 from novapulse.security.sessions import Live
-
-
-class RateClass(StrEnum):
-    """Which limit a call counts against."""
-
-    PUBLIC = "public"  # what anybody may ask
-    SIGN_IN = "sign_in"  # everything that guesses could be made at
-    SENSITIVE = "sensitive"  # what a signed-in person does seldom
-    API = "api"
-    INGEST = "ingest"  # taking events in
-    SCREEN = "screen"  # events of open pages
+from novapulse.security.uses import Uses
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +35,37 @@ class Policy:
 
 
 class _Guard:
-    """A dependency that enforces its policy; the routes that have it can be listed."""
+    """A dependency that enforces its policy, once per call; the routes that have it can be listed."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
 
+    async def __call__(self, request: Request) -> Any:
+        state = request.state
+        if not hasattr(state, "guarded"):
+            try:
+                state.guarded = await self._enter(request)
+            except ProblemError as error:
+                state.guarded = error
+            else:
+                current().part(Uses).note(request.method, request.scope["route"].path)
+        if isinstance(state.guarded, ProblemError):
+            raise state.guarded
+        return state.guarded
+
+    async def _enter(self, request: Request) -> Any:
+        raise NotImplementedError
+
 
 class _ActorGuard(_Guard):
-    async def __call__(self, request: Request) -> Actor:
-        actor = await authenticate.current_actor(request)
+    async def _enter(self, request: Request) -> Actor:
+        try:
+            actor = await authenticate.current_actor(request)
+        except UnauthorizedError:
+            await limiting.count_stranger(request)
+            raise
+        # Before what may be refused, so that refusals are counted and limited too.
+        await limiting.count_actor(request, self.policy.rate, actor.id)
         if actor.must_enrol and not self.policy.enrolling:
             raise EnrolmentError()
         for permission in self.policy.permissions:
@@ -63,20 +76,37 @@ class _ActorGuard(_Guard):
 
 
 class _SessionGuard(_Guard):
-    async def __call__(self, request: Request) -> Live:
+    async def _enter(self, request: Request) -> Live:
         live = await authenticate.current_session(request)
         if live is None:
+            await limiting.count_stranger(request)
             raise UnauthorizedError()
+        await limiting.count_actor(request, self.policy.rate, live.user.id)
         if live.must_enrol and not self.policy.enrolling:
             raise EnrolmentError()
+        actor = live.actor()
+        for permission in self.policy.permissions:
+            actor.require(permission)
         if self.policy.sudo:
-            live.actor().require_sudo()
+            actor.require_sudo()
         return live
 
 
 class _OpenGuard(_Guard):
-    async def __call__(self) -> None:
-        """Nothing is asked."""
+    async def _enter(self, request: Request) -> None:
+        await limiting.count_anybody(request, self.policy.rate)
+
+
+async def admit(request: Request) -> None:
+    """Do what the guard of this call's route does, before anything else is done.
+
+    Raises:
+        ProblemError: the caller is refused, or nobody has to be known here.
+    """
+    guard = _guard_of(request.scope["route"])
+    if guard.policy.who == "anybody":
+        raise UnauthorizedError()
+    await guard(request)
 
 
 def needs(*permissions: Permission, sudo: bool = False, rate: RateClass = RateClass.API) -> Any:
@@ -84,9 +114,11 @@ def needs(*permissions: Permission, sudo: bool = False, rate: RateClass = RateCl
     return Depends(_ActorGuard(Policy("actor", frozenset(permissions), sudo, rate)))
 
 
-def own_session(*, sudo: bool = False, rate: RateClass = RateClass.API, enrolling: bool = False) -> Any:
-    """A signed-in browser, about its own user."""
-    return Depends(_SessionGuard(Policy("session", sudo=sudo, rate=rate, enrolling=enrolling)))
+def own_session(
+    *permissions: Permission, sudo: bool = False, rate: RateClass = RateClass.API, enrolling: bool = False
+) -> Any:
+    """A signed-in browser, about its own user; with permissions, a person who holds them all, and never a key."""
+    return Depends(_SessionGuard(Policy("session", frozenset(permissions), sudo, rate, enrolling)))
 
 
 def anybody(rate: RateClass = RateClass.PUBLIC) -> Any:
@@ -100,7 +132,11 @@ def policy_of_route(route: APIRoute) -> Policy:
     Raises:
         ValueError: it has none, or more than one.
     """
-    found = [each.call.policy for each in route.dependant.dependencies if isinstance(each.call, _Guard)]
+    return _guard_of(route).policy
+
+
+def _guard_of(route: APIRoute) -> _Guard:
+    found = [each.call for each in route.dependant.dependencies if isinstance(each.call, _Guard)]
     if len(found) != 1:
         raise ValueError(f"{sorted(route.methods or ())} {route.path} declares {len(found)} policies, not one")
     return found[0]
