@@ -132,7 +132,7 @@ class Gate:
         kept = [pair for pair in scope["headers"] if pair[0] not in _STRIPPED]
         kept.append((SESSION_HEADER.encode(), live.session_id.encode()))
         try:
-            guarded = _Socket(rt, live.session_id, ended, receive, send)
+            guarded = _Socket(rt, live, ended, receive, send)
             await self._app({**scope, "headers": kept}, guarded.receive, guarded.send)
             await guarded.finish()
         finally:
@@ -153,9 +153,10 @@ class Gate:
 class _Socket:
     """One open socket: its frames are limited, and it ends with its session."""
 
-    def __init__(self, rt: Runtime, session_id: str, ended: asyncio.Event, receive: Receive, send: Send) -> None:
+    def __init__(self, rt: Runtime, live: sessions.Live, ended: asyncio.Event, receive: Receive, send: Send) -> None:
         self._rt = rt
-        self._session_id = session_id
+        self._session_id = live.session_id
+        self._enrolling = live.must_enrol
         self._ended = ended
         self._receive = receive
         self._send = send
@@ -178,8 +179,12 @@ class _Socket:
                 if message["type"] == "websocket.receive" and not self._allows(message):
                     return await self._close("too much")
                 return message
-            if await sessions.find_by_id(self._rt, self._session_id) is None:
+            live = await sessions.find_by_id(self._rt, self._session_id)
+            if live is None:
                 return await self._close("session ended")
+            if live.must_enrol and not self._enrolling:
+                # It may come back, and is told of nothing until there is a second factor.
+                return await self._close("must enrol")
 
     async def send(self, message: Message) -> None:
         """Pass on what the application sends, until the socket is closed."""

@@ -53,7 +53,6 @@ async function asking(act, why) {
   try {
     return await act();
   } catch (problem) {
-    if (problem.type === ENROL && window.location.pathname !== ENROL_PAGE) window.location.assign(ENROL_PAGE);
     if (problem.type !== REAUTHENTICATE || !(await confirmed(why, problem))) throw problem;
     return asking(act, why);
   }

@@ -1,4 +1,4 @@
-"""People of their own for tests about accounts, so that none disturbs another, and their phone: a real authenticator."""
+"""People of their own for tests about accounts, so that none disturbs another; and their phone."""
 
 from __future__ import annotations
 
