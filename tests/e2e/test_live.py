@@ -154,11 +154,13 @@ def test_a_viewer_sees_all_and_changes_nothing(
         (f"{here}?delivery={delivery['id']}", "delivery-cancel"),
         (here, "webhook-pause"),
         (here, "test-open"),
-        (f"{here}/edit", "webhook-save"),
     ):
         page.goto(path)
         page.get_by_test_id(act).click()
         expect(page.get_by_text("You are not allowed to do this."), act).to_be_visible()
+    page.goto(f"{here}/edit")
+    expect(page.get_by_test_id("webhook-name")).to_have_value(made["name"])
+    expect(page.get_by_test_id("webhook-save")).to_be_disabled()
     page.goto(here)
     page.get_by_test_id("webhook-delete").click()
     page.get_by_test_id("confirm-name").press_sequentially(made["name"])

@@ -117,15 +117,12 @@ def test_the_log_grows_by_itself_until_it_is_held(page: Page, site: Site, signed
     expect(_row(page, first)).to_be_visible()
     page.get_by_test_id("log-live").click()
     expect(page.get_by_role("switch")).not_to_be_checked()
-    second = site.delivery(site.send(type_))
-    expect(_row(other, second)).to_be_visible()
-    # What the page asks for comes in order: once the dialog is filled in, the page has dealt with the news, too.
-    page.get_by_test_id("test-open").click()
-    expect(page.get_by_test_id("test-data")).not_to_have_value("")
-    page.keyboard.press("Escape")
-    expect(_rows(page)).to_have_count(1)
+    for _ in range(2):  # by the time of the second, what is said of the first has come everywhere
+        held = site.delivery(site.send(type_))
+        expect(_row(other, held)).to_be_visible()
+    assert _rows(page).count() == 1
     page.get_by_test_id("log-live").click()
-    expect(_row(page, second)).to_be_visible()
+    expect(_rows(page)).to_have_count(3)
     assert page.evaluate("window.sinceItWasLoaded")
 
 
