@@ -69,7 +69,7 @@ async def change_password(
         await _tell_changed(rt, session, live.user, caller)
         await audit.append(rt, session, actor, "password.changed", target=_target(live.user))
     await sessions.revoke_all(rt, live.user.id, but=live.session_id)
-    return (await sessions.elevate(rt, actor, "password")).token
+    return await sessions.rotate(rt, live.session_id)
 
 
 async def forgot(rt: Runtime, email: str, caller: Caller) -> None:

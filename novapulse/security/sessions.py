@@ -154,9 +154,7 @@ async def elevate(rt: Runtime, actor: Actor, method: str) -> Elevated:
         done = await session.execute(
             update(_SESSION)
             .where(s.id == (actor.session_id or ""), s.revoked_at.is_(None))
-            .values(
-                token_hash=_hash(token), previous_hash=s.token_hash, previous_until=now + _BOTH_MS, sudo_until=until
-            )
+            .values(**_replacing(token, now), sudo_until=until)
             .returning(s.id)
         )
         session_id = done.scalar_one_or_none()
@@ -166,6 +164,23 @@ async def elevate(rt: Runtime, actor: Actor, method: str) -> Elevated:
         await audit.append(rt, session, actor, "sudo.granted", target=target, detail={"method": method})
     await _changed(rt, session_id)
     return Elevated(token, until)
+
+
+async def rotate(rt: Runtime, session_id: str) -> str:
+    """Have a session go on under a new token, as after a change of password; nothing else about it changes."""
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    async with rt.database.write() as session:
+        await session.execute(update(_SESSION).where(_SESSION.c.id == session_id).values(**_replacing(token, now_ms())))
+    await _changed(rt, session_id)
+    return token
+
+
+def _replacing(token: str, now: int) -> dict[str, Any]:
+    return {
+        "token_hash": _hash(token),
+        "previous_hash": _SESSION.c.token_hash,
+        "previous_until": now + _BOTH_MS,
+    }
 
 
 async def refresh(rt: Runtime, user_id: str) -> None:
@@ -228,6 +243,12 @@ async def revoke(rt: Runtime, actor: Actor, session_id: str, action: str = "sess
     """
     if not await _end(rt, _SESSION.c.id == session_id, _SESSION.c.user_id == actor.id, by=actor, action=action):
         raise NotFoundError("session", session_id)
+
+
+async def end_replaced(rt: Runtime, token: str) -> None:
+    """End the session that the browser had when somebody signed in with it again (OWASP ASVS 5.0, 7.2.4)."""
+    if token:
+        await _end(rt, _SESSION.c.token_hash == _hash(token))
 
 
 async def revoke_others(rt: Runtime, actor: Actor) -> int:

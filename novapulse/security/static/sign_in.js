@@ -17,7 +17,7 @@ const MODES = {
   passkey: {
     title: "Use your passkey",
     lead: "Confirm with your fingerprint, face, PIN or security key.",
-    action: "Use a passkey or security key",
+    action: "Continue",
   },
 };
 
