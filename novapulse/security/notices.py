@@ -61,7 +61,7 @@ _LABELS = {
     "name": "Name",
     "at": "When",
     "device": "Device",
-    "place": "Place",
+    "place": "From",
     "ip": "Network address",
     "by": "By",
     "reason": "Reason",
