@@ -5,7 +5,6 @@ One that is being set up is pending until its first code, for ten minutes, and u
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from pydantic import BaseModel
@@ -91,7 +90,7 @@ async def confirm(rt: Runtime, actor: Actor, typed: str, totp_id: str | None = N
         raise gone
     secret = factors.open_secret(rt, pending.id, pending.secret)
     code = totp.clean_code(typed)
-    step = None if code is None else totp.matching_step(secret, code, time.time())
+    step = None if code is None else totp.matching_step(secret, code, now_ms() / 1000)
     if step is None:
         raise WrongCodeError() if code is None else factors.explain({pending.id: secret}, code)
     codes, hashes = await factors.fresh_codes()

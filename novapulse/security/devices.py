@@ -63,6 +63,7 @@ class Caller:
     ip: str = ""
     user_agent: str = ""
     device_cookie: str = ""
+    session_cookie: str = ""
 
 
 class DeviceView(BaseModel):

@@ -7,7 +7,6 @@ Each code of an authenticator counts once, across all web processes (RFC 6238, 5
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -138,7 +137,7 @@ async def _prove_totp(rt: Runtime, user_id: str, code: str) -> Proof:
     async with rt.database.read() as session:
         query = select(t.id, t.secret).where(t.user_id == user_id, t.confirmed_at.is_not(None)).order_by(t.id)
         secrets = {row.id: open_secret(rt, row.id, row.secret) for row in await session.execute(query)}
-    steps = {id_: step for id_, secret in secrets.items() if (step := totp.matching_step(secret, code, time.time()))}
+    steps = {id_: step for id_, secret in secrets.items() if (step := totp.matching_step(secret, code, now / 1000))}
     if not steps:
         raise explain(secrets, code)
     # One statement for all it could be of: whoever comes second finds the step taken.
@@ -158,7 +157,7 @@ async def _prove_totp(rt: Runtime, user_id: str, code: str) -> Proof:
 
 def explain(secrets: Mapping[str, str], code: str) -> WrongCodeError:
     """Why a code of none of these was refused: wrong, or right at another time."""
-    off = any(totp.matching_step(secret, code, time.time(), totp.CLOCK_WINDOW) for secret in secrets.values())
+    off = any(totp.matching_step(secret, code, now_ms() / 1000, totp.CLOCK_WINDOW) for secret in secrets.values())
     return WrongCodeError(_OFF, CLOCK_OFF) if off else WrongCodeError()
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from novapulse.core.actor import Actor
 from novapulse.core.errors import UnauthorizedError
 from novapulse.core.runtime import Runtime
-from novapulse.security import attempts, audit, challenges, devices, factors, notices, sessions, users
+from novapulse.security import attempts, audit, challenges, devices, factors, mfa_resets, notices, sessions, users
 from novapulse.security.devices import Caller
 from novapulse.security.models import User
 from novapulse.security.notices import Notice
@@ -156,9 +156,11 @@ async def complete(rt: Runtime, user: User, caller: Caller, methods: str, *, rem
                 "ip": caller.ip,
             }
             await notices.tell(rt, session, user.email, Notice.NEW_SIGN_IN, facts)
+        await mfa_resets.end_by_sign_in(rt, session, current)
         detail = {"methods": methods.split(), "device": seen.id, "new_device": seen.new}
         target = ("session", made.session_id, devices.name_of(agent))
         await audit.append(rt, session, actor_of(user, caller), "sign_in.succeeded", target=target, detail=detail)
+    await sessions.end_replaced(rt, caller.session_cookie)
     return SignedIn(current, made.session_id, made.token, seen.cookie)
 
 

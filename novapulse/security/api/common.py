@@ -54,8 +54,13 @@ def device_cookie_name(rt: Runtime) -> str:
 
 def caller_of(rt: Runtime, request: Request) -> Caller:
     """Where a call comes from."""
-    cookie = request.cookies.get(device_cookie_name(rt), "")
-    return Caller(ip_of(request), request.headers.get("user-agent", ""), cookie)
+    cookies = request.cookies
+    return Caller(
+        ip=ip_of(request),
+        user_agent=request.headers.get("user-agent", ""),
+        device_cookie=cookies.get(device_cookie_name(rt), ""),
+        session_cookie=cookies.get(cookie_name(rt.settings), ""),
+    )
 
 
 async def hand_over(rt: Runtime, response: Response, signed_in: SignedIn) -> None:
