@@ -26,6 +26,7 @@ from novapulse.security.screens.audit_state import AuditState
 from novapulse.security.screens.keys_page import keys_page
 from novapulse.security.screens.keys_state import KeysState
 from novapulse.security.screens.security_page import enrol_page, security_page
+from novapulse.security.screens.team_page import team_page
 from novapulse.ui.connection import connection_notice
 from novapulse.ui.says import notes
 from novapulse.ui.shell import EARLY_SCRIPT
@@ -76,6 +77,7 @@ app.add_page(webhooks_page, route="/webhooks", title="Webhooks · NovaPulse", on
 app.add_page(new_page, route="/webhooks/new", title="New webhook · NovaPulse")
 app.add_page(webhook_page, route="/webhooks/[webhook_id]", title="Webhook · NovaPulse", on_load=DetailState.load)
 app.add_page(edit_page, route="/webhooks/[webhook_id]/edit", title="Edit webhook · NovaPulse")
+app.add_page(team_page, route="/settings/team", title="Team · NovaPulse")
 app.add_page(keys_page, route="/settings/api-keys", title="API keys · NovaPulse", on_load=KeysState.load)
 app.add_page(audit_page, route="/settings/audit", title="Audit log · NovaPulse", on_load=AuditState.load)
 app.add_page(security_page, route="/settings/security", title="Security · NovaPulse")

@@ -170,7 +170,10 @@ async def carry_out_due(rt: Runtime) -> int:
                 continue
             user = await session.get_one(User, user_id, with_for_update=True)
             await mfa.remove_factors(session, user)
-            await notices.tell(rt, session, user.email, Notice.MFA_RESET_DONE, {})
+            row = await session.get_one(MfaReset, reset_id)
+            people = [await session.get(User, each) for each in {row.requested_by, row.approved_by} if each]
+            by = " and ".join(sorted(each.email for each in people if each))
+            await notices.tell(rt, session, user.email, Notice.MFA_RESET_DONE, {"by": by, "reason": row.reason})
             await audit.append(rt, session, SYSTEM, "mfa_reset.done", target=_target(user))
         await sessions.revoke_all(rt, user_id)
         log.warning("mfa_reset_done", user=user_id)

@@ -13,7 +13,7 @@ from novapulse.core.clock import rfc3339
 from novapulse.core.database import table_of
 from novapulse.core.errors import InvalidError, NotFoundError
 from novapulse.core.runtime import Runtime
-from novapulse.security import audit, notices
+from novapulse.security import audit, devices, factors, notices
 from novapulse.security.models import Passkey
 from novapulse.security.notices import Notice
 
@@ -55,12 +55,21 @@ async def rename_passkey(rt: Runtime, actor: Actor, passkey_id: str, name: str) 
 
 
 async def remove_passkey(rt: Runtime, actor: Actor, passkey_id: str) -> None:
-    """Have it work no longer; NotFoundError if it is not the actor's."""
+    """Have it work no longer.
+
+    Raises:
+        NotFoundError: it is not the actor's.
+        ConflictError: it is the last factor.
+        ReauthenticationError: not proven lately.
+    """
     actor.require_sudo()
     async with rt.database.write() as session:
+        user = await factors.lock(session, actor.id)
         row = await _own(session, actor, passkey_id)
+        await factors.require_another(session, actor.id)
         await session.execute(delete(_PASSKEY).where(_PASSKEY.c.id == row.id))
-        await notices.tell(rt, session, actor.name, Notice.PASSKEY_REMOVED, {"name": row.name, "ip": actor.ip})
+        await devices.end_remembered(session, actor.id)
+        await notices.tell(rt, session, user.email, Notice.PASSKEY_REMOVED, {"name": row.name, "ip": actor.ip})
         await audit.append(rt, session, actor, "passkey.removed", target=("passkey", row.id, row.name))
 
 

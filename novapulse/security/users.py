@@ -149,6 +149,22 @@ async def update_user(rt: Runtime, actor: Actor, user_id: str, patch: UserPatch)
     return user_view(row)
 
 
+async def end_sessions(rt: Runtime, actor: Actor, user_id: str) -> int:
+    """Sign somebody out everywhere, at once; how many sessions that were (ASVS 5.0, 7.4.5).
+
+    Raises:
+        NotFoundError: no such user.
+    """
+    require_admin(actor)
+    actor.require_sudo()
+    async with rt.database.write() as session:
+        user = await session.get(User, user_id)
+        if user is None:
+            raise NotFoundError("user", user_id)
+        await audit.append(rt, session, actor, "user.signed_out", target=("user", user.id, user.email))
+    return await sessions.revoke_all(rt, user_id)
+
+
 async def count_users(rt: Runtime) -> int:
     """How many users there are."""
     async with rt.database.read() as session:

@@ -39,7 +39,7 @@ from novapulse.core.database import table_of
 from novapulse.core.errors import ConflictError, InvalidError, UnauthorizedError
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
-from novapulse.security import audit, challenges, notices
+from novapulse.security import audit, challenges, factors, notices
 from novapulse.security.models import Passkey, User
 from novapulse.security.notices import Notice
 from novapulse.security.passkeys import PasskeyView, check_name, view
@@ -59,6 +59,12 @@ class Ceremony(BaseModel):
 
     challenge: str
     options: dict[str, Any]
+
+
+class NewPasskey(PasskeyView):
+    """A passkey just added."""
+
+    recovery_codes: list[str]  # shown this once; empty: those from before still work
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +128,8 @@ async def begin_registration(rt: Runtime, actor: Actor, origin: str) -> Ceremony
 
 async def finish_registration(
     rt: Runtime, actor: Actor, token: str, credential: dict[str, Any], name: str
-) -> PasskeyView:
-    """Keep the credential that the browser made.
+) -> NewPasskey:
+    """Keep the credential that the browser made. With somebody's first factor come recovery codes; they are not kept.
 
     Raises:
         UnauthorizedError: the challenge has ended, or is somebody else's.
@@ -157,14 +163,21 @@ async def finish_registration(
         created_at=now_ms(),
         proven_at=now_ms(),
     )
+    codes, hashes = await factors.fresh_codes()
     async with rt.database.write() as session:
+        user = await factors.lock(session, actor.id)
         known = await session.execute(select(_PASSKEY.c.id).where(_PASSKEY.c.credential_id == credential_id))
         if known.one_or_none() is not None:
             raise ConflictError("This passkey has been added already.")
         session.add(row)
-        await notices.tell(rt, session, actor.name, Notice.PASSKEY_ADDED, {"name": wanted, "ip": actor.ip})
+        await session.flush()
+        if await factors.has_kept_codes(session, actor.id):
+            codes = []
+        else:
+            await factors.replace_codes(session, actor.id, hashes)
+        await notices.tell(rt, session, user.email, Notice.PASSKEY_ADDED, {"name": wanted, "ip": actor.ip})
         await audit.append(rt, session, actor, "passkey.added", target=("passkey", row.id, wanted))
-    return view(row)
+    return NewPasskey(**view(row).model_dump(), recovery_codes=codes)
 
 
 async def begin_sign_in(rt: Runtime, origin: str, token: str | None) -> Ceremony:

@@ -44,6 +44,7 @@ SETTINGS = (
     Page("Security", "/settings/security", "shield-check", "s"),
     Page("API keys", "/settings/api-keys", "key-round", "k"),
     Page("Audit log", "/settings/audit", "scroll-text", "a", "audit:read"),
+    Page("Team", "/settings/team", "users", "t"),
 )
 # Before anything is drawn, or a narrow sidebar would first be wide.
 EARLY_SCRIPT = 'document.documentElement.dataset.sidebar = localStorage.getItem("np:sidebar") ?? "open"'

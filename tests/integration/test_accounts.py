@@ -11,7 +11,14 @@ from sqlalchemy import text
 
 from novapulse.core.actor import SYSTEM, Actor, Permission, Role
 from novapulse.core.clock import now_ms
-from novapulse.core.errors import ConflictError, ForbiddenError, InvalidError, LimitedError, UnauthorizedError
+from novapulse.core.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    LimitedError,
+    NotFoundError,
+    UnauthorizedError,
+)
 from novapulse.core.runtime import Runtime
 from novapulse.security import sessions, users
 from novapulse.security.users import UserPatch
@@ -205,3 +212,15 @@ async def test_a_changed_role_and_a_shut_out_user_end_every_session(any_rt: Runt
             assert (await api.get("/auth/me")).status_code == 200
             await users.update_user(any_rt, SYSTEM, user.id, patch)
             problem(await api.get("/auth/me"), 401)
+
+
+async def test_an_admin_signs_somebody_out_everywhere(any_rt: Runtime) -> None:
+    user = await make_user(any_rt, Role.VIEWER, EMAIL)
+    cookies = [await make_cookie(any_rt, user.id) for _ in range(2)]
+    with pytest.raises(ForbiddenError):
+        await users.end_sessions(any_rt, Actor("api_key", "key_1", "x", frozenset()), user.id)
+    assert await users.end_sessions(any_rt, SYSTEM, user.id) == 2
+    for cookie in cookies:
+        assert await sessions.find_by_token(any_rt, cookie.removeprefix("np_session=")) is None
+    with pytest.raises(NotFoundError):
+        await users.end_sessions(any_rt, SYSTEM, "usr_none")

@@ -26,6 +26,13 @@ PUBLIC: dict[Route, Any] = {
     ("POST", "/api/v1/auth/mfa/verify"): {"challenge": "no", "code": "123456"},
     ("POST", "/api/v1/auth/setup"): {"email": "no@example.com", "password": "no", "token": "no"},
     ("POST", "/api/v1/auth/logout"): None,
+    ("POST", "/api/v1/auth/mfa-reset/stop"): {"token": "no"},
+    ("POST", "/api/v1/auth/link"): {"token": "no"},
+    ("POST", "/api/v1/auth/password/check"): {"password": "no"},
+    ("POST", "/api/v1/auth/password/forgot"): {"email": "no@example.com"},
+    ("POST", "/api/v1/auth/password/reset"): {"token": "no", "password": PASSWORD},
+    ("POST", "/api/v1/auth/invitation/accept"): {"token": "no", "password": PASSWORD},
+    ("POST", "/api/v1/auth/email/confirm"): {"token": "no"},
     ("POST", "/api/v1/auth/passkey/options"): {},
     ("POST", "/api/v1/auth/passkey/verify"): {"challenge": "no", "credential": {}},
     ("GET", "/api/v1/health"): None,
@@ -38,6 +45,11 @@ PUBLIC: dict[Route, Any] = {
     ("GET", "/login"): None,
     ("GET", "/login/{name}"): None,
     ("GET", "/setup"): None,
+    ("GET", "/forgot"): None,
+    ("GET", "/reset"): None,
+    ("GET", "/invite"): None,
+    ("GET", "/confirm-email"): None,
+    ("GET", "/stop-reset"): None,
 }
 # For a signed-in browser about itself; keys have no session.
 OWN_SESSION: dict[Route, Any] = {
@@ -58,11 +70,20 @@ OWN_SESSION: dict[Route, Any] = {
     ("GET", "/api/v1/security/devices"): None,
     ("DELETE", "/api/v1/security/devices/{id}"): None,
     ("GET", "/api/v1/security/sign-ins"): None,
+    ("POST", "/api/v1/security/password"): {"current_password": "no", "new_password": PASSWORD},
+    ("POST", "/api/v1/security/email"): {"email": "other@example.com"},
     ("POST", "/api/v1/security/passkeys/options"): None,
     ("POST", "/api/v1/security/passkeys/proof"): None,
     ("POST", "/api/v1/security/passkeys"): {"challenge": "no", "credential": {}, "name": "x"},
     ("PATCH", "/api/v1/security/passkeys/{id}"): {"name": "x"},
     ("DELETE", "/api/v1/security/passkeys/{id}"): None,
+}
+# For a signed-in person who holds these, and never for a key.
+PEOPLE: dict[Route, tuple[set[Permission], Any]] = {
+    ("GET", "/api/v1/users/mfa-resets"): ({P.USERS_WRITE}, None),
+    ("POST", "/api/v1/users/{id}/mfa-reset"): ({P.USERS_WRITE}, {"reason": "known by voice and badge"}),
+    ("POST", "/api/v1/users/mfa-resets/{id}/approve"): ({P.USERS_WRITE}, {}),
+    ("POST", "/api/v1/users/mfa-resets/{id}/cancel"): ({P.USERS_WRITE}, {}),
 }
 # What each of the others takes (all of it), and a body that is valid.
 NEEDS: dict[Route, tuple[set[Permission], Any]] = {
@@ -104,10 +125,16 @@ NEEDS: dict[Route, tuple[set[Permission], Any]] = {
         {"email": "new@example.com", "password": PASSWORD},
     ),
     ("PATCH", "/api/v1/users/{id}"): ({P.USERS_WRITE}, {"active": True}),
+    ("POST", "/api/v1/users/invite"): (
+        {P.USERS_WRITE, *ROLE_PERMISSIONS[Role.VIEWER]},
+        {"email": "invited@example.com"},
+    ),
+    ("DELETE", "/api/v1/users/{id}/sessions"): ({P.USERS_WRITE}, None),
+    ("POST", "/api/v1/users/{id}/invite"): ({P.USERS_WRITE}, {}),
     ("GET", "/api/v1/security/rules"): ({P.SECURITY_WRITE}, None),
     ("PUT", "/api/v1/security/rules"): ({P.SECURITY_WRITE}, {}),
 }
-CHANGING = [route for route in [*NEEDS, *OWN_SESSION, ("POST", "/api/v1/auth/logout")] if route[0] != "GET"]
+CHANGING = [route for route in [*NEEDS, *OWN_SESSION, *PEOPLE, ("POST", "/api/v1/auth/logout")] if route[0] != "GET"]
 
 
 def routes_of(routes: Iterable[BaseRoute], prefix: str = "") -> Iterator[Route]:
@@ -127,15 +154,17 @@ def routes_of(routes: Iterable[BaseRoute], prefix: str = "") -> Iterator[Route]:
 async def call(client: httpx.AsyncClient, route: Route, id_: str = "none_0", **headers: str) -> httpx.Response:
     method, path = route
     path = path.replace("{id}", id_).replace("{name}", "none.zero")
-    body = NEEDS[route][1] if route in NEEDS else (PUBLIC | OWN_SESSION).get(route)
+    body = (NEEDS | PEOPLE)[route][1] if route in NEEDS | PEOPLE else (PUBLIC | OWN_SESSION).get(route)
     return await client.request(method, f"{ORIGIN}{path}", json=body, headers=headers)
 
 
-async def check(rt: Runtime, client: httpx.AsyncClient, who: str, held: Iterable[Permission]) -> list[str]:
+async def check(
+    rt: Runtime, client: httpx.AsyncClient, who: str, held: Iterable[Permission], *, person: bool = False
+) -> list[str]:
     """What of the table is not so for a caller who holds these permissions."""
     wrong: list[str] = []
     webhook = await service.create_webhook(rt, SYSTEM, WebhookCreate(url=PUBLIC_URL))
-    for route, (needed, _) in NEEDS.items():
+    for route, (needed, _) in (NEEDS | PEOPLE if person else NEEDS).items():
         id_ = webhook.id if route[1].endswith("/deliveries") else "none_0"
         status = (await call(client, route, id_)).status_code
         allowed = needed <= set(held)
@@ -147,7 +176,7 @@ async def check(rt: Runtime, client: httpx.AsyncClient, who: str, held: Iterable
 async def test_every_route_has_an_entry_and_every_entry_a_route(rt: Runtime) -> None:
     routes = list(routes_of(make_api(rt.settings).routes))
     assert len(routes) == len(set(routes))
-    assert set(routes) == {*PUBLIC, *OWN_SESSION, *NEEDS}
+    assert set(routes) == {*PUBLIC, *OWN_SESSION, *PEOPLE, *NEEDS}
 
 
 async def test_what_a_route_declares_is_what_the_table_here_says(rt: Runtime) -> None:
@@ -158,18 +187,19 @@ async def test_what_a_route_declares_is_what_the_table_here_says(rt: Runtime) ->
             # A service may ask for more, by what the body says.
             assert policy.permissions and policy.permissions <= NEEDS[route][0], route
         else:
-            assert policy.who == ("session" if route in OWN_SESSION else "anybody"), route
+            assert policy.who == ("session" if route in OWN_SESSION or route in PEOPLE else "anybody"), route
+            assert policy.permissions == PEOPLE.get(route, (set(), None))[0], route
 
 
 async def test_without_credentials_all_but_the_public_routes_are_401(rt: Runtime) -> None:
     async with calling(rt) as client:
-        for route in [*NEEDS, *OWN_SESSION]:
+        for route in [*NEEDS, *OWN_SESSION, *PEOPLE]:
             problem(await call(client, route), 401)
         for credentials in (
             {"Authorization": "Bearer np_live_wrong"},
             {"Cookie": "np_session=wrong", "Origin": ORIGIN},
         ):
-            for route in [*NEEDS, *OWN_SESSION]:
+            for route in [*NEEDS, *OWN_SESSION, *PEOPLE]:
                 problem(await call(client, route, **credentials), 401)
 
 
@@ -178,6 +208,11 @@ async def test_the_public_routes_answer_anybody(rt: Runtime) -> None:
         "/api/v1/auth/login": 401,
         "/api/v1/auth/mfa/verify": 401,
         "/api/v1/auth/setup": 403,
+        "/api/v1/auth/link": 403,
+        "/api/v1/auth/password/reset": 403,
+        "/api/v1/auth/invitation/accept": 403,
+        "/api/v1/auth/email/confirm": 403,
+        "/api/v1/auth/mfa-reset/stop": 403,
         "/api/v1/auth/passkey/options": 403,  # for pages only
         "/api/v1/auth/passkey/verify": 401,
         "/setup": 403,
@@ -186,14 +221,14 @@ async def test_the_public_routes_answer_anybody(rt: Runtime) -> None:
         for route in PUBLIC:
             status = (await call(client, route)).status_code
             expected = refusals.get(route[1], 404 if "{name}" in route[1] else None)
-            assert status == expected if expected else status in (200, 204, 503), route
+            assert status == expected if expected else status in (200, 202, 204, 503), route
 
 
 @pytest.mark.parametrize("role", list(Role))
 async def test_a_role_does_what_it_may_and_nothing_else(rt: Runtime, role: Role) -> None:
     cookie = await make_cookie(rt, (await make_user(rt, role)).id)
     async with calling(rt, Cookie=cookie, Origin=ORIGIN) as client:
-        assert not await check(rt, client, role, ROLE_PERMISSIONS[role])
+        assert not await check(rt, client, role, ROLE_PERMISSIONS[role], person=True)
         for route in OWN_SESSION:
             response = await call(client, route)
             # Of a wrong challenge, it is said that it has ended: 401, but not for want of a session.
@@ -207,7 +242,7 @@ async def test_the_scope_of_a_key_opens_what_needs_it_and_nothing_else(rt: Runti
             wrong += await check(rt, client, scope, {scope})
     async with calling(rt, "*") as client:
         wrong += await check(rt, client, "*", Permission)
-        for route in OWN_SESSION:
+        for route in [*OWN_SESSION, *PEOPLE]:
             problem(await call(client, route), 401)
     assert not wrong, "\n".join(wrong)
 

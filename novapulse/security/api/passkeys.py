@@ -18,7 +18,7 @@ from novapulse.security.origins import is_same_origin_call
 from novapulse.security.passkeys import PasskeyView
 from novapulse.security.policy import RateClass, anybody, own_session
 from novapulse.security.sessions import Live
-from novapulse.security.webauthn_ceremonies import Ceremony
+from novapulse.security.webauthn_ceremonies import Ceremony, NewPasskey
 
 router = APIRouter(route_class=ApiRoute, tags=["Accounts"])
 _CREDENTIAL: dict[str, Any] = {"id": "…", "rawId": "…", "type": "public-key", "response": {}}
@@ -76,7 +76,7 @@ async def add_passkey(
     request: Request,
     live: Annotated[Live, own_session(sudo=True, rate=RateClass.SENSITIVE, enrolling=True)],
     body: NewPasskeyIn,
-) -> PasskeyView:
+) -> NewPasskey:
     """Keep the passkey that the browser made."""
     actor = live.actor(ip_of(request))
     return await ceremonies.finish_registration(rt, actor, body.challenge, body.credential, body.name)

@@ -4,7 +4,7 @@ import { Badge, Button, Dialog, DropdownMenu, Flex, Select, Text, TextArea } fro
 import { EllipsisVertical, ShieldCheck, ShieldOff, User, UserX } from "lucide-react";
 import { call } from "$/public/external/novapulse/ui/parts/api.js";
 import { TimeAgo } from "$/public/external/novapulse/ui/parts/parts.jsx";
-import { Card, Loaded, Row, act, day } from "$/public/external/novapulse/security/screens/security_page/security_parts.jsx";
+import { Card, Loaded, Row, act, day, several } from "$/public/external/novapulse/security/screens/security_page/security_parts.jsx";
 import { Invite, Link } from "./team_invite.jsx";
 
 const ROLES = { admin: "Admin", operator: "Operator", viewer: "Viewer" };
@@ -16,6 +16,11 @@ export function People({ of, me, onReset }) {
     await act(() => call("PATCH", `/users/${user.id}`, patch, { why: `change what ${user.email} may do` }), done);
     of.load();
   };
+  const signOut = (user) =>
+    act(
+      () => call("DELETE", `/users/${user.id}/sessions`, undefined, { why: `sign ${user.email} out everywhere` }),
+      ({ ended }) => `${user.email} is signed out of ${several(ended, "one browser", "browsers")}.`,
+    );
   const again = async (user) => {
     const { answer } = await act(
       () => call("POST", `/users/${user.id}/invite`, {}, { why: `invite ${user.email} again` }),
@@ -48,6 +53,7 @@ export function People({ of, me, onReset }) {
                 onRole={(role) => change(user, { role }, `${user.email} is ${role} now.`)}
                 onActive={(active) => change(user, { active }, active ? `${user.email} may sign in again.` : `${user.email} is shut out.`)}
                 onAgain={() => again(user)}
+                onSignOut={() => signOut(user)}
                 onReset={() => setResetting(user)}
               />
             ))}
@@ -60,7 +66,7 @@ export function People({ of, me, onReset }) {
   );
 }
 
-function Person({ user, mine, onRole, onActive, onAgain, onReset }) {
+function Person({ user, mine, onRole, onActive, onAgain, onReset, onSignOut }) {
   return (
     <Row
       icon={user.active ? User : UserX}
@@ -95,6 +101,11 @@ function Person({ user, mine, onRole, onActive, onAgain, onReset }) {
                 {user.mfa ? (
                   <DropdownMenu.Item onSelect={onReset} data-testid="person-reset">
                     Reset second factors…
+                  </DropdownMenu.Item>
+                ) : null}
+                {user.active && user.last_sign_in_at ? (
+                  <DropdownMenu.Item onSelect={onSignOut} data-testid="person-sign-out">
+                    Sign out everywhere
                   </DropdownMenu.Item>
                 ) : null}
                 {user.active ? (
