@@ -44,7 +44,7 @@ function Export({ query }) {
         </Button>
       </DropdownMenu.Trigger>
       <DropdownMenu.Content align="end">
-        <DropdownMenu.Label>{query ? "What the filters show" : "The whole log"}</DropdownMenu.Label>
+        <DropdownMenu.Label style={{ color: "var(--gray-11)" }}>{query ? "What the filters show" : "The whole log"}</DropdownMenu.Label>
         {FORMATS.map(([format, words]) => (
           <DropdownMenu.Item key={format} onSelect={() => save(format)} data-testid={`audit-export-${format}`}>
             {words}

@@ -64,7 +64,7 @@ def audit_page() -> rx.Component:
 def _toolbar() -> rx.Component:
     return rx.el.div(
         _typed("q", "search", "Search the audit log", "Search names, ids, details"),
-        _typed("actor", "users", "Filter by who acted", "By anybody: e-mail or id"),
+        _typed("actor", "users", "Filter by who acted", "Who: e-mail or id"),
         _choice("subject", "Everything", list(SUBJECTS.items())),
         _choice("result", "Any result", [(result, result.capitalize()) for result in RESULTS]),
         _choice("span", "Any time", [(span, _SPAN_WORDS[span]) for span in SPANS]),
@@ -150,7 +150,7 @@ def _table() -> rx.Component:
 def _row(row: Any) -> rx.Component:
     return rx.table.row(
         rx.table.cell(time_ago(at=row["at"].to(str)), class_name="np-wide-only", white_space="nowrap"),
-        rx.table.cell(rx.text(row["who"].to(str), class_name="np-cut"), class_name="np-wide-only"),
+        rx.table.cell(rx.text(row["who"].to(str), class_name="np-cut", max_width="220px"), class_name="np-wide-only"),
         rx.table.row_header_cell(
             rx.el.div(
                 rx.el.span(row["who"].to(str), class_name="np-phone-only np-cut"),
@@ -158,6 +158,7 @@ def _row(row: Any) -> rx.Component:
                     row["words"].to(str),
                     type="button",
                     class_name="np-linkbutton np-stretch",
+                    color="inherit",
                     on_click=AuditState.open(row["seq"].to(str)),
                 ),
                 rx.cond(
@@ -173,6 +174,8 @@ def _row(row: Any) -> rx.Component:
             rx.el.div(
                 time_ago(at=row["at"].to(str)), rx.el.span(row["ip"].to(str)), class_name="np-phone-only np-marks"
             ),
+            max_width="0",  # what is too long is cut, and not the table widened
+            width="100%",
         ),
         rx.table.cell(status_badge(row["result"])),
         rx.table.cell(
