@@ -58,6 +58,16 @@ def _delivery(status: str) -> Callable[[Site], str]:
     return path
 
 
+def _audit_row(site: Site) -> str:
+    found = site.get("/audit", action="webhook.", limit="1")["data"][0]
+    return f"/settings/audit?row={found['seq']}"
+
+
+def _verify_audit(page: Page) -> None:
+    page.get_by_test_id("audit-verify").click()
+    expect(page.get_by_test_id("audit-head")).to_be_visible()
+
+
 def _click(testid: str) -> Callable[[Page], None]:
     return lambda page: page.get_by_test_id(testid).click()
 
@@ -116,6 +126,10 @@ SHOTS = (
     Shot("delivery-retrying", _delivery("retrying")),
     Shot("palette", _at("/webhooks"), lambda page: page.keyboard.press("Control+k")),
     Shot("api-keys", _at("/settings/api-keys")),
+    Shot("audit", _at("/settings/audit")),
+    Shot("audit-row", _audit_row),
+    Shot("audit-nothing-found", _at("/settings/audit?q=nothing+like+this&span=1h")),
+    Shot("audit-verify", _at("/settings/audit"), _verify_audit),
 )
 
 

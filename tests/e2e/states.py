@@ -78,6 +78,10 @@ def _clicks(*test_ids: str) -> Callable[[Page], None]:
     return act
 
 
+def _clicks_in(row: str) -> Callable[[Page], None]:
+    return lambda page: page.locator(f"[data-testid^='{row}-']").first.get_by_role("button").click()
+
+
 def _main(query: str = "") -> Callable[[House], str]:
     return lambda house: f"/webhooks/{house.main}{query}"
 
@@ -154,6 +158,11 @@ STATES = (
     State("API keys", _at("/settings/api-keys"), "key-revoke"),
     State("new key", _at("/settings/api-keys"), "key-error", _clicks("key-create", "key-save")),
     State("revoke key", _at("/settings/api-keys"), "key-revoke-confirm", _clicks("key-revoke")),
+    State("audit log", _at("/settings/audit"), "audit-row"),
+    State("audit log none fits", _at("/settings/audit?q=there-is-none"), "nothing-matches"),
+    State("audit row", _at("/settings/audit?subject=webhook"), "audit-drawer", _clicks_in("audit-row")),
+    State("audit export", _at("/settings/audit"), "audit-export-csv", _clicks("audit-export"), within="[role=menu]"),
+    State("audit verified", _at("/settings/audit"), "audit-head", _clicks("audit-verify")),
 )
 
 
