@@ -54,7 +54,11 @@ async def make_user(rt: Runtime, role: Role = Role.ADMIN, email: str = "") -> us
 
 async def make_cookie(rt: Runtime, user_id: str) -> str:
     """The `Cookie` header of a fresh session of a user."""
-    return "np_session=" + await sessions.create_session(rt, user_id, ip="127.0.0.1", user_agent="test")
+    async with rt.database.write() as session:
+        made = await sessions.add_session(
+            session, user_id, ip="127.0.0.1", user_agent="test", device_id=None, methods="password"
+        )
+    return f"np_session={made.token}"
 
 
 async def row_counts(rt: Runtime) -> dict[str, int]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import httpx
-import pyotp
 import pytest
+from pyotp.totp import TOTP
 
 from novapulse.core.actor import Role
 from novapulse.core.clock import now_ms
@@ -39,7 +39,7 @@ class Phone:
 
     def code(self, steps: int = 0) -> str:
         """What it shows now, or so many steps later."""
-        return pyotp.TOTP(self.secret).at(self.clock.ms // 1000, counter_offset=steps)
+        return TOTP(self.secret).at(self.clock.ms // 1000, counter_offset=steps)
 
 
 @dataclass

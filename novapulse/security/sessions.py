@@ -126,15 +126,6 @@ async def add_session(
     return made
 
 
-async def create_session(
-    rt: Runtime, user_id: str, *, ip: str, user_agent: str, device_id: str | None = None, methods: str = "password"
-) -> str:
-    """Begin a session on its own, for tests and tools; its token."""
-    async with rt.database.write() as session:
-        made = await add_session(session, user_id, ip=ip, user_agent=user_agent, device_id=device_id, methods=methods)
-    return made.token
-
-
 def clean_agent(user_agent: str) -> str:
     """A `User-Agent` as it is kept."""
     return user_agent[:300].replace("\0", "")
