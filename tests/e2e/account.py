@@ -12,11 +12,12 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-import pyotp
 import pytest
 import zxingcpp
 from PIL import Image
 from playwright.sync_api import Page
+from pyotp import parse_uri
+from pyotp.totp import TOTP
 
 from tests.e2e.site import Site
 
@@ -29,7 +30,7 @@ class Phone:
 
     def __init__(self) -> None:
         self.uri = ""
-        self._totp: pyotp.TOTP | None = None
+        self._totp: TOTP | None = None
         self._used = 0
 
     def scan(self, page: Page, testid: str = "enrol-qr") -> str:
@@ -37,14 +38,14 @@ class Phone:
         found = zxingcpp.read_barcodes(Image.open(BytesIO(page.get_by_test_id(testid).screenshot())))
         assert len(found) == 1, "there is no QR code to be read on the page"
         self.uri = found[0].text
-        totp = pyotp.parse_uri(self.uri)
-        assert isinstance(totp, pyotp.TOTP)
+        totp = parse_uri(self.uri)
+        assert isinstance(totp, TOTP)
         self._totp = totp
         return self.uri
 
     def adopt(self, secret: str) -> None:
         """Take a secret that was typed."""
-        self._totp = pyotp.TOTP(secret)
+        self._totp = TOTP(secret)
 
     def code(self) -> str:
         """One that has not been used: this step's, or the next one's, which a server takes a step early."""
@@ -128,12 +129,16 @@ def _database(site: Site) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
+def client_of(site: Site) -> httpx.Client:
+    """A caller nobody is known in, trusted as a page of the site."""
+    return httpx.Client(base_url=f"{site.url}/api/v1", headers={"Origin": site.url}, timeout=30, trust_env=False)
+
+
 def new_account(site: Site, role: str = "viewer") -> Account:
     """Somebody new, who has just signed in."""
     site.sign_in()  # making users needs a proof that is fresh
     email, password = f"{uuid4().hex[:10]}@example.com", f"{uuid4().hex[:6]} plum ladder ocean {uuid4().hex[:6]}"
     made = site.post("/users", {"email": email, "password": password, "role": role})
-    client = httpx.Client(base_url=f"{site.url}/api/v1", headers={"Origin": site.url}, timeout=30, trust_env=False)
-    account = Account(site, email, password, made["id"], client)
+    account = Account(site, email, password, made["id"], client_of(site))
     account.sign_in()
     return account

@@ -118,7 +118,7 @@ export function Authenticators({ mfa, onBegin, reload }) {
   );
 }
 
-export function Passkeys({ mfa, onNewCodes, reload }) {
+export function Passkeys({ mfa, onCodes, reload }) {
   const [can, setCan] = useState(true);
   useEffect(() => setCan(webauthn.available()), []);
   const add = async (name) => {
@@ -126,13 +126,12 @@ export function Passkeys({ mfa, onNewCodes, reload }) {
       const why = "add a passkey";
       const { challenge, options } = await call("POST", "/security/passkeys/options", {}, { why });
       const credential = await webauthn.create(options);
-      await call("POST", "/security/passkeys", { challenge, credential, name }, { why });
+      const { recovery_codes: codes } = await call("POST", "/security/passkeys", { challenge, credential, name }, { why });
+      if (codes.length) onCodes(codes); // who loses their only one needs a way back
     } catch (refused) {
       return refused.status === undefined ? { message: webauthn.said(refused, { making: true }) } : refused;
     }
     reload();
-    // Who loses the only one needs a way back.
-    if (!mfa.recovery_codes.total) onNewCodes();
     return null;
   };
   return (

@@ -132,7 +132,7 @@ function Factors({ mfa, user, reload, lost, onFound, children }) {
       {children(
         <>
           <Authenticators mfa={mfa} onBegin={start} reload={reload} />
-          <Passkeys mfa={mfa} onNewCodes={newCodes} reload={reload} />
+          <Passkeys mfa={mfa} onCodes={setCodes} reload={reload} />
           <RecoveryCodes mfa={mfa} onNewCodes={newCodes} />
         </>,
       )}
