@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import OpenPage
+from tests.e2e.conftest import PHONE, OpenPage
 from tests.e2e.site import ELSEWHERE, EMAIL, PASSWORD, Site
 from tests.e2e.watch import Watch
 from tests.instance import Instance
@@ -128,6 +128,7 @@ def test_what_is_left_as_it_was_is_the_default(form: Page, site: Site) -> None:
 
 def test_the_secret_is_shown_once_with_code_that_verifies(form: Page, site: Site) -> None:
     name = site.name("secret")
+    form.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})  # the button is far below where the secret will be
     form.get_by_test_id("webhook-url").fill(ELSEWHERE)
     form.get_by_test_id("webhook-name").fill(name)
     save(form)
