@@ -17,9 +17,10 @@ from novapulse.security import audit, denials, users
 from novapulse.security.audit_log import AuditFilter, list_audit, read_page
 from novapulse.security.audit_verify import verify
 from novapulse.security.users import UserPatch
-from novapulse.webhooks import service
+from novapulse.webhooks import deliveries, service, trial
 from novapulse.webhooks.schemas import WebhookCreate
 from tests.calls import ORIGIN, PASSWORD, PUBLIC_URL, calling, make_cookie, make_user, problem
+from tests.receiver import Answer, receiving
 
 ADA = Actor("user", "usr_ada", "ada@example.com", frozenset(Permission), ip="192.0.2.7")
 
@@ -80,6 +81,27 @@ async def test_what_is_done_to_a_webhook_is_recorded_without_anything_secret(any
     everything = str(await rows(any_rt))
     for planted in ("planted", secret, rotated, secret.removeprefix("whsec_")):
         assert planted not in everything
+    assert (await verify(any_rt, SYSTEM)).intact
+
+
+async def test_test_sends_deliveries_and_what_the_system_does_are_recorded(any_rt: Runtime) -> None:
+    with receiving(lambda arrival: Answer(410 if b"gone" in arrival.body else 500)) as receiver:
+        made = await service.create_webhook(any_rt, SYSTEM, WebhookCreate(url=receiver.url(), name="Billing"))
+        attempt = await trial.send_test(any_rt, ADA, made.id)
+        await deliveries.retry_delivery(any_rt, ADA, attempt.delivery_id)
+        await deliveries.cancel_delivery(any_rt, ADA, attempt.delivery_id)
+        await trial.send_test(any_rt, ADA, made.id, "a.b", "gone")
+    found = await rows(any_rt)
+    assert [(row.actor.kind, row.action, row.target.name) for row in found] == [
+        ("system", "webhook.created", "Billing"),
+        ("user", "webhook.tested", "Billing"),
+        ("user", "delivery.retried", trial.DEFAULT_TYPE),
+        ("user", "delivery.cancelled", trial.DEFAULT_TYPE),
+        ("user", "webhook.tested", "Billing"),
+        ("system", "webhook.disabled", "Billing"),
+    ]
+    assert found[2].detail["webhook_id"] == made.id
+    assert found[-1].detail == {"reason": "The receiver answered 410 Gone."}
     assert (await verify(any_rt, SYSTEM)).intact
 
 

@@ -188,7 +188,7 @@ async def complete_setup(rt: Rt, request: Request, response: Response, body: Set
     """Make the first admin by the one-time link, and sign in."""
     require_own_page(rt, request)
     caller = caller_of(rt, request)
-    view = await setup.complete(rt, body.token, body.email, body.password)
+    view = await setup.complete(rt, body.token, body.email, body.password, ip=ip_of(request))
     done = await sign_in.with_password(rt, view.email, body.password, caller)
     assert isinstance(done, sign_in.SignedIn), "a user just made has no second factor"
     await hand_over(rt, response, done)

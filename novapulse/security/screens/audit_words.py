@@ -11,6 +11,7 @@ SUBJECTS = {
     "delivery": "Deliveries",
     "event_type": "Event types",
     "user": "Users",
+    "invitation": "Invitations",
     "api_key": "API keys",
     "sign_in": "Sign-ins",
     "session": "Sessions",
@@ -51,6 +52,15 @@ _PHRASES = {
     "sign_in.succeeded": "signed in",
     "sign_in.failed": "failed to sign in",
     "session.revoked": "ended a session of",
+    "session.signed_out": "signed out",
+    "user.signed_out": "ended all sessions of",
+    "invitation.accepted": "accepted the invitation",
+    "password.changed": "changed their password",
+    "password.reset": "set a new password by a link",
+    "password.reset_asked": "asked for a link to set a new password",
+    "password.reset_link_made": "made a link to set a new password for",
+    "email.change_asked": "asked for another address:",
+    "email.changed": "changed their address to",
     "device.forgotten": "had a device forgotten:",
     "sudo.granted": "confirmed who they are",
     "mfa.enabled": "turned on two-factor sign-in",
@@ -77,7 +87,8 @@ _PHRASES = {
 }
 # Their target is who acted, or what the phrase names already.
 _WHOLE = {
-    "sign_in.succeeded", "sudo.granted", "mfa.enabled", "mfa.disabled", "mfa.recovery_code_used",
+    "sign_in.succeeded", "session.signed_out", "invitation.accepted", "password.changed", "password.reset",
+    "password.reset_asked", "sudo.granted", "mfa.enabled", "mfa.disabled", "mfa.recovery_code_used",
     "mfa.recovery_codes_made", "mfa.recovery_codes_saved", "rules.changed", "audit.exported",
 }  # fmt: skip
 
