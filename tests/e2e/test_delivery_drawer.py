@@ -34,8 +34,9 @@ def _attempts(page: Page) -> Locator:
 
 
 def _copied(page: Page, button: str) -> str:
-    _drawer(page).get_by_role("button", name=f"{button} to the clipboard").click()
-    expect(_drawer(page).get_by_text("Copied")).to_be_visible()
+    pressed = _drawer(page).get_by_role("button", name=f"{button} to the clipboard")
+    pressed.click()
+    expect(pressed.get_by_role("status")).to_have_text("Copied")
     return page.evaluate("navigator.clipboard.readText()")
 
 
