@@ -78,7 +78,7 @@ def page(open_page: OpenPage, origin: str, site: Site) -> Iterator[Page]:
     """A page of somebody who has just signed in by password; their passkeys are gone afterwards."""
     site.sign_in()  # proven lately, to clean up
     watch = Watch(origin)
-    watch.allow("401|403|409|422|WebSocket")
+    watch.allow("401|403|404|409|422|WebSocket")
     opened = open_page(origin, watch=watch)
     opened.goto("/login")
     assert _api(opened, "POST", "/auth/login", {"email": site.email, "password": site.password})["status"] == 200
