@@ -30,6 +30,7 @@ class Notice(StrEnum):
     """Each thing that is told."""
 
     NEW_SIGN_IN = "new_sign_in"
+    PASSWORD_KNOWN = "password_known"  # noqa: S105 - a name; right password, too many wrong codes
     MFA_ON = "mfa_on"
     MFA_OFF = "mfa_off"
     MFA_RESET_ASKED = "mfa_reset_asked"  # to its user, with a link that stops it

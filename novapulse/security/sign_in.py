@@ -78,13 +78,22 @@ async def with_code(
     try:
         proof = await factors.judge(rt, user, typed, caller, None if device is None else device.id, "sign_in")
     except factors.WrongCodeError as wrong:
+        if left == 0 and await challenges.end(rt, token):
+            await _warn(rt, user, caller)
         if left == 0:
-            await challenges.end(rt, token)
             raise challenges.ended() from None
         raise refused(wrong) from None
     if not await challenges.end(rt, token):
         raise challenges.ended()
     return await complete(rt, user, caller, f"password {proof.kind}", remember=remember), proof
+
+
+async def _warn(rt: Runtime, user: User, caller: Caller) -> None:
+    """Whoever typed only wrong codes knows the password (OWASP ASVS 5.0, 6.3.5)."""
+    agent = sessions.clean_agent(caller.user_agent)
+    facts = {"device": devices.name_of(agent), "place": devices.network_of(caller.ip), "ip": caller.ip}
+    async with rt.database.write() as session:
+        await notices.tell(rt, session, user.email, Notice.PASSWORD_KNOWN, facts)
 
 
 async def recovery_codes_left(rt: Runtime, user_id: str) -> int:

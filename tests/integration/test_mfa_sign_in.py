@@ -115,6 +115,8 @@ async def test_a_challenge_ends_after_five_wrong_codes(any_rt: Runtime, clock: C
         for wrong in ("000000", "zzzz-zzzz-zzzz-zzzz", "not a code at all", "12345678"):
             assert problem(await code_step(client, challenge, wrong), 401)["type"] == "about:blank"
         assert problem(await code_step(client, challenge, "000000"), 401)["type"] == challenges.ENDED
+        warned = await rows(any_rt, "SELECT recipient FROM email WHERE kind = 'password_known'")
+        assert [each.recipient for each in warned] == [person.email], "their password is known to somebody"
         await unlock(any_rt)
         assert problem(await code_step(client, challenge, person.phone.code()), 401)["type"] == challenges.ENDED
         assert "np_session" not in client.cookies
