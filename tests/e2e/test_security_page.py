@@ -162,7 +162,7 @@ def test_the_password_is_changed(page: Page, account: Account, watch: Watch) -> 
     account.sign_in()
 
 
-def test_the_new_address_is_written_to(open_page: OpenPage, new_instance: Callable[..., Instance]) -> None:
+def test_the_new_address_is_written_to(new_instance: Callable[..., Instance], open_page: OpenPage) -> None:
     with opened() as office:
         instance = new_instance(admin_email=EMAIL, admin_password=PASSWORD, smtp_url=office.url())
         site = Site(instance.url, EMAIL, PASSWORD, instance)
