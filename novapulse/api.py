@@ -15,7 +15,8 @@ from novapulse.operations.api import router as operations_router
 from novapulse.security import pages
 from novapulse.security.api import routers as security_routers
 from novapulse.security.denials import answer_forbidden
-from novapulse.security.policy import admit, policies_of
+from novapulse.security.policy import API_PREFIX, OPEN_PAGE, admit, open_page, policies_of
+from novapulse.security.policy_map import declare_routes
 from novapulse.settings import Settings
 from novapulse.webhooks.api import router as webhooks_router
 
@@ -48,5 +49,8 @@ def make_api(settings: Settings) -> FastAPI:
     larger = {"/events/batch": settings.max_batch_bytes}
     api.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, larger=larger)
     api.add_middleware(RequestId)
+    declare_routes({(method, API_PREFIX + path): policy for (method, path), policy in policies.items()})
+    declare_routes({("GET", page.path): OPEN_PAGE for page in pages.routes})
     # The outer application has no documents and no routes of its own but these.
-    return FastAPI(openapi_url=None, docs_url=None, redoc_url=None, routes=[Mount("/api/v1", api), *pages.routes])
+    routes = [Mount(API_PREFIX, api), *(open_page(page) for page in pages.routes)]
+    return FastAPI(openapi_url=None, docs_url=None, redoc_url=None, routes=routes)

@@ -33,7 +33,12 @@ _DEPTH_MAX = 100  # what reads JSON later gives up at some 250 levels
 
 def answer_with(request: Request, fields: Iterable[tuple[bytes, bytes]]) -> None:
     """Have the answer to a request carry these header fields, whatever it is: an error too."""
-    request.scope["state"]["answer_fields"] = fields
+    request.scope.setdefault("state", {})["answer_fields"] = fields
+
+
+def answer_fields(request: Request) -> Iterable[tuple[bytes, bytes]]:
+    """What `answer_with` was told for this request."""
+    return request.scope.get("state", {}).get("answer_fields", ())
 
 
 class RequestId:

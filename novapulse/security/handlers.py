@@ -9,7 +9,9 @@ lets through only what the registry allows that user. Services check the actor a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import reflex as rx
@@ -18,21 +20,28 @@ from reflex.event import Event, fix_events
 from reflex.middleware.middleware import Middleware
 from reflex.state import BaseState, StateUpdate
 from reflex_base.constants import RouteVar
+from reflex_base.event import BACKGROUND_TASK_MARKER
 from reflex_base.event.context import EventContext
 
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.errors import EnrolmentError, ForbiddenError, ReauthenticationError, UnauthorizedError
-from novapulse.core.runtime import current
+from novapulse.core.runtime import Runtime, current
 from novapulse.security import sessions
 from novapulse.security.denials import record_denial
 from novapulse.security.gate import ENROL_PAGE, SESSION_HEADER
-from novapulse.security.policy import Policy, RateClass
+from novapulse.security.limits import Limits
+from novapulse.security.policy import Policy
+from novapulse.security.rates import RateClass
+from novapulse.security.uses import Uses
 from novapulse.ui import says
 
 ROOM = "live"
 PAUSED = "paused"  # in place of the room above, for who has stopped live changes
 NAMESPACE = "/_event"
+HANDLER = "handler"  # in place of the method, where uses are noted
 F = TypeVar("F", bound=Callable[..., Any])
+
+BACKGROUND_MAX = 8  # of one session at a time: Reflex starts each at once, however many there are
 
 _ATTRIBUTE = "__novapulse_policy__"
 
@@ -51,15 +60,46 @@ log = structlog.get_logger(__name__)
 
 
 def handler(permission: Permission, *, sudo: bool = False) -> Callable[[F], F]:
-    """Declare what an event handler takes; with `sudo`, a person proven lately. Goes above `@rx.event`."""
+    """Declare what an event handler takes; with `sudo`, a person proven lately. Goes above `@rx.event`.
+
+    One that runs in the background runs `BACKGROUND_MAX` times at once for a session, and no more.
+    """
     policy = Policy("session", frozenset({permission}), sudo, RateClass.SCREEN)
 
     def declare(method: F) -> F:
         function = getattr(method, "fn", method)
+        if getattr(function, BACKGROUND_TASK_MARKER, False):
+            method = function = _bounded(function)
         setattr(function, _ATTRIBUTE, policy)
         return method
 
     return declare
+
+
+class _Running:
+    """How many handlers run in the background for each session. Made by `Runtime.part`."""
+
+    def __init__(self, _rt: Runtime) -> None:
+        self.by_session: Counter[str] = Counter()
+
+
+def _bounded(function: Any) -> Any:
+    @functools.wraps(function)
+    async def run(*arguments: Any, **named: Any) -> Any:
+        running = current().part(_Running).by_session
+        session_id = (await _live_session()).session_id
+        if running[session_id] >= BACKGROUND_MAX:
+            log.info("background_refused", session=session_id, handler=function.__qualname__)
+            return says.error("This is going on several times already; wait a moment.")
+        running[session_id] += 1
+        try:
+            return await function(*arguments, **named)
+        finally:
+            running[session_id] -= 1
+            if not running[session_id]:
+                del running[session_id]
+
+    return run
 
 
 def policy_of(registered: Any) -> Policy | None:
@@ -70,6 +110,15 @@ def policy_of(registered: Any) -> Policy | None:
 def is_framework_event(name: str) -> bool:
     """Whether this is one of the few events of Reflex itself that every signed-in page needs."""
     return name.endswith(FRAMEWORK_EVENTS)
+
+
+def declared_handlers() -> Iterator[tuple[str, str, Policy | None]]:
+    """Every registered handler: its name, what people call it, and its policy; None: it is Reflex's own."""
+    from reflex_base.registry import RegistrationContext
+
+    for name, registered in RegistrationContext.get().event_handlers.items():
+        state = registered.states[0].__name__ if registered.states else ""
+        yield name, f"{state}.{registered.handler.fn.__name__}", policy_of(registered)
 
 
 async def handler_actor(_state: BaseState | None = None) -> Actor:
@@ -105,6 +154,10 @@ class DefaultDeny(Middleware):
             return StateUpdate(events=[_to_sign_in()])
         actor = live.actor(_ip())
         await self._bind(state, actor)
+        counted = await current().part(Limits).check(RateClass.SCREEN, live.session_id)
+        if not counted.allowed:
+            log.info("event_limited", event_name=event.name[:200], actor=actor.id)
+            return StateUpdate(events=fix_events([says.error(f"Too fast; wait {counted.retry_after_s} s.")], token=""))
         if not is_framework_event(event.name):
             registered = _registered(event.name)
             policy = None if registered is None else policy_of(registered)
@@ -122,6 +175,7 @@ class DefaultDeny(Middleware):
                 where = "unknown" if policy is None else ".".join(event.name.rsplit(".", 2)[-2:])
                 await record_denial(current(), actor, "handler", where, text)
                 return StateUpdate(events=fix_events([says.error(text)], token=""))
+            current().part(Uses).note(HANDLER, event.name)
         if not actor.must_enrol:
             await self._join(app)
         return None

@@ -8,14 +8,17 @@ cannot be served: `policies_of` refuses it when the application is built.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from novapulse.core.actor import Actor, Permission
-from novapulse.core.errors import EnrolmentError, ProblemError, UnauthorizedError
+from novapulse.core.errors import EnrolmentError, LimitedError, ProblemError, UnauthorizedError
+from novapulse.core.http import answer_fields
 from novapulse.core.runtime import current
 from novapulse.security import authenticate, limiting
 from novapulse.security.rates import RateClass
@@ -34,6 +37,10 @@ class Policy:
     enrolling: bool = False  # also for those who have to set up a second factor before anything else
 
 
+API_PREFIX = "/api/v1"
+OPEN_PAGE = Policy("anybody", rate=RateClass.PUBLIC, enrolling=True)
+
+
 class _Guard:
     """A dependency that enforces its policy, once per call; the routes that have it can be listed."""
 
@@ -48,7 +55,7 @@ class _Guard:
             except ProblemError as error:
                 state.guarded = error
             else:
-                current().part(Uses).note(request.method, request.scope["route"].path)
+                current().part(Uses).note(request.method, API_PREFIX + request.scope["route"].path)
         if isinstance(state.guarded, ProblemError):
             raise state.guarded
         return state.guarded
@@ -126,6 +133,23 @@ def anybody(rate: RateClass = RateClass.PUBLIC) -> Any:
     return Depends(_OpenGuard(Policy("anybody", rate=rate, enrolling=True)))
 
 
+def open_page(route: Route) -> Route:
+    """A page beside the API that anybody may load, counted as `OPEN_PAGE` says."""
+
+    async def counted(request: Request) -> Response:
+        try:
+            await limiting.count_anybody(request, OPEN_PAGE.rate)
+        except LimitedError as error:
+            response: Response = PlainTextResponse(error.detail, error.status, error.headers)
+        else:
+            current().part(Uses).note("GET", route.path)
+            response = await route.endpoint(request)
+        response.raw_headers.extend(answer_fields(request))
+        return response
+
+    return Route(route.path, counted, methods=sorted(route.methods or ()) or None)
+
+
 def policy_of_route(route: APIRoute) -> Policy:
     """The declared policy of a route.
 
@@ -153,4 +177,4 @@ def policies_of(routers: Sequence[APIRouter]) -> Iterator[tuple[str, str, Policy
             if isinstance(route, APIRoute):
                 policy = policy_of_route(route)
                 for method in sorted(route.methods or ()):
-                    yield method, route.path, replace(policy)
+                    yield method, route.path, policy

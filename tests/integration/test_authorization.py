@@ -115,6 +115,8 @@ NEEDS: dict[Route, tuple[set[Permission], Any]] = {
     ("GET", "/api/v1/api-keys"): ({P.KEYS_WRITE}, None),
     ("POST", "/api/v1/api-keys"): ({P.KEYS_WRITE}, {"name": "x", "scopes": ["keys:write"]}),
     ("DELETE", "/api/v1/api-keys/{id}"): ({P.KEYS_WRITE}, None),
+    ("POST", "/api/v1/api-keys/{id}/rotate"): ({P.KEYS_WRITE}, {}),
+    ("GET", "/api/v1/security/policies"): ({P.AUDIT_READ}, None),
     ("GET", "/api/v1/audit"): ({P.AUDIT_READ}, None),
     ("GET", "/api/v1/audit/export"): ({P.AUDIT_READ}, None),
     ("GET", "/api/v1/audit/verify"): ({P.AUDIT_READ}, None),

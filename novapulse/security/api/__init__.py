@@ -1,6 +1,6 @@
 """The REST API of accounts: one module per subject, each with a router."""
 
-from novapulse.security.api import api_keys, audit, mfa, passkeys, passwords, rules, sessions, sign_in, users
+from novapulse.security.api import api_keys, audit, mfa, passkeys, passwords, policies, rules, sessions, sign_in, users
 
 routers = (
     sign_in.router,
@@ -12,4 +12,5 @@ routers = (
     rules.router,
     passkeys.router,
     passwords.router,
+    policies.router,
 )
