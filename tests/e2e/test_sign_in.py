@@ -54,6 +54,10 @@ def test_the_set_up_link_makes_the_first_account_once(
     page.get_by_test_id("setup-password").fill("short")
     page.get_by_test_id("setup-submit").click()
     expect(page.get_by_test_id("setup-error")).to_contain_text("at least 15 characters")
+    page.get_by_test_id("setup-password").fill("grace@example.com")
+    expect(page.get_by_test_id("strength")).to_contain_text("made of your address")
+    page.get_by_test_id("setup-submit").click()
+    expect(page.get_by_test_id("setup-error")).to_contain_text("made of your address")
     page.get_by_test_id("setup-password").fill("a compiler of many words 9")
     page.get_by_test_id("setup-submit").click()
     expect(page).to_have_url(f"{instance.url}/")
@@ -81,6 +85,19 @@ def test_an_empty_form_says_which_field(stranger: Page) -> None:
     expect(stranger.get_by_test_id("login-error")).to_have_text("Enter your e-mail.")
     expect(stranger.get_by_test_id("login-email")).to_be_focused()
     expect(stranger.get_by_test_id("login-email")).to_have_attribute("aria-invalid", "true")
+
+
+def test_what_is_typed_can_be_looked_at(stranger: Page) -> None:
+    stranger.goto("/login")
+    password, eye = stranger.get_by_test_id("login-password"), stranger.get_by_test_id("login-password-show")
+    password.fill("is it what I think")
+    expect(password).to_have_attribute("type", "password")
+    for type_, says in (("text", "Hide"), ("password", "Show")):
+        eye.click()
+        expect(password).to_have_attribute("type", type_)
+        expect(eye).to_have_text(says)
+        expect(password).to_be_focused()
+    expect(password).to_have_value("is it what I think")
 
 
 def test_signing_in_goes_to_the_page_that_was_asked_for(stranger: Page, site: Site) -> None:
