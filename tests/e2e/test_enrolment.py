@@ -248,7 +248,8 @@ def test_who_needs_a_second_factor_reaches_nothing_else(
     expect(page.get_by_test_id("mfa-off")).to_have_count(0)
 
 
-def test_who_needs_a_second_factor_may_sign_out(account: Account, page: Page, required: None) -> None:
+def test_who_needs_a_second_factor_may_sign_out(account: Account, page: Page, required: None, watch: Watch) -> None:
+    watch.allow("WebSocket")  # the socket is closed with its session
     page.wait_for_timeout(KNOWN_FOR_S * 1000)
     page.goto("/")
     expect(page).to_have_url(f"{account.site.url}{ENROL}")
