@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.e2e.account import Account, new_account
 from tests.e2e.conftest import DESKTOP, PHONE, OpenPage
-from tests.e2e.site import Site
+from tests.e2e.site import ELSEWHERE, Site
 from tests.e2e.test_accessibility import violations
 from tests.e2e.watch import Watch
 
@@ -110,3 +110,39 @@ def test_too_many_tries_are_waited_for(page: Page, account: Account) -> None:
     page.get_by_test_id("reauth-password").fill(account.password)
     page.get_by_test_id("reauth-confirm").click()
     expect(page.get_by_test_id("enrol-qr").locator("svg")).to_be_visible()
+
+
+def test_an_event_of_a_page_is_sent_again(open_page: OpenPage, site: Site) -> None:
+    operator = new_account(site, "operator")
+    kept, deleted = (site.webhook(ELSEWHERE) for _ in range(2))
+    page = open_page(site.url, cookies=operator.cookies())
+    operator.let_proof_expire()
+    for webhook, goes_on in ((kept, False), (deleted, True)):
+        page.goto(f"/webhooks/{webhook['id']}")
+        page.get_by_test_id("webhook-delete").click()
+        page.get_by_test_id("confirm-name").fill(webhook["name"])
+        page.get_by_test_id("confirm-delete").click()
+        expect(page.get_by_test_id("reauth")).to_contain_text("What you are about to do is sensitive")
+        if not goes_on:
+            page.get_by_test_id("reauth-cancel").click()
+            continue
+        page.get_by_test_id("reauth-password").fill(operator.password)
+        page.get_by_test_id("reauth-confirm").click()
+        expect(page).to_have_url(f"{site.url}/webhooks")
+    assert site.client.get(f"/webhooks/{kept['id']}").status_code == 200
+    assert site.client.get(f"/webhooks/{deleted['id']}").status_code == 404
+
+
+def test_what_was_selected_is_deleted_after_confirming(open_page: OpenPage, site: Site) -> None:
+    operator = new_account(site, "operator")
+    webhook = site.webhook(ELSEWHERE)
+    page = open_page(site.url, cookies=operator.cookies())
+    operator.let_proof_expire()
+    page.goto(f"/webhooks?q={webhook['name']}")
+    page.get_by_role("checkbox").first.click()
+    page.get_by_test_id("bulk-delete").click()
+    page.get_by_test_id("bulk-delete-confirm").click()
+    page.get_by_test_id("reauth-password").fill(operator.password)
+    page.get_by_test_id("reauth-confirm").click()
+    expect(page.locator("[data-sonner-toast]")).to_contain_text("1 webhook deleted.")
+    assert site.client.get(f"/webhooks/{webhook['id']}").status_code == 404

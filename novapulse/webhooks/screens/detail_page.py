@@ -142,7 +142,7 @@ def _head(w: Any) -> rx.Component:
                 name=w["label"].to(str),
                 typed=DetailState.typed_name,
                 on_type=DetailState.type_name,
-                on_confirm=DetailState.delete,
+                on_confirm=DetailState.delete(DetailState.typed_name),
             ),
             wrap="wrap",
             align="center",

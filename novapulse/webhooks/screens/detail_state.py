@@ -135,11 +135,15 @@ class DetailState(rx.State):
         """The name typed to confirm."""
         self.typed_name = str(text)[:300]
 
-    @handler(Permission.WEBHOOKS_WRITE)
+    @handler(Permission.WEBHOOKS_WRITE, sudo=True)
     @rx.event
-    async def delete(self) -> Any:
-        """Delete this webhook, if its name was typed."""
-        if self.typed_name != self.webhook.get("label"):
+    async def delete(self, typed: str) -> Any:
+        """Delete this webhook, if this is its name.
+
+        It comes with the event, which may be sent again after its user has shown who they are: the dialog in which it
+        was typed is closed then.
+        """
+        if typed != self.webhook.get("label"):
             return says.error("Type the webhook's name to delete it.")
         try:
             await service.delete_webhook(current(), await handler_actor(self), self._id())

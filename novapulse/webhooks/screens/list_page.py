@@ -125,7 +125,7 @@ def _bulk() -> rx.Component:
                 text="Their deliveries and statistics are deleted with them, for good.",
                 keep="Keep them",
                 act="Delete",
-                on_confirm=ListState.act("delete"),
+                on_confirm=ListState.delete,
                 testid="bulk-delete-confirm",
             ),
             rx.el.button(

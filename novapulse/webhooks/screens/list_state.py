@@ -95,9 +95,16 @@ class ListState(rx.State):
     @handler(Permission.WEBHOOKS_WRITE)
     @rx.event
     async def act(self, what: str) -> Any:
-        """Pause, enable or delete what is selected; what cannot be done is told and stays selected."""
-        if what not in _DONE:
-            return None
+        """Pause or enable what is selected; what cannot be done is told and stays selected."""
+        return await self._act(what) if what in ("active", "paused") else None
+
+    @handler(Permission.WEBHOOKS_WRITE, sudo=True)
+    @rx.event
+    async def delete(self) -> Any:
+        """Delete what is selected."""
+        return await self._act("delete")
+
+    async def _act(self, what: str) -> Any:
         rt, actor = current(), await handler_actor(self)
         left: dict[str, str] = {}
         done = 0
