@@ -94,6 +94,10 @@ def novapulse(**settings: str) -> Iterator[Instance]:
             "NOVAPULSE_ADMIN_PASSWORD": PASSWORD,
             "NOVAPULSE_ALLOW_PRIVATE_NETWORKS": "127.0.0.0/8",
             "NOVAPULSE_LOG_LEVEL": "warning",
+            # What a load generator does is too much for anybody, but the limit of taking events in is measured.
+            "NOVAPULSE_LIMIT_PUBLIC": "off",
+            "NOVAPULSE_LIMIT_API": "off",
+            "NOVAPULSE_LIMIT_INGEST": "60000000/60s",
             **settings,
         }
         command = [sys.executable, "-m", "novapulse.cli"]

@@ -25,8 +25,11 @@ from novapulse.security.screens.audit_page import audit_page
 from novapulse.security.screens.audit_state import AuditState
 from novapulse.security.screens.keys_page import keys_page
 from novapulse.security.screens.keys_state import KeysState
+from novapulse.security.screens.policy_map_page import policy_map_page
+from novapulse.security.screens.policy_map_state import PolicyMapState
 from novapulse.security.screens.security_page import enrol_page, security_page
 from novapulse.security.screens.team_page import team_page
+from novapulse.security.uses import Uses
 from novapulse.ui.connection import connection_notice
 from novapulse.ui.says import notes
 from novapulse.ui.shell import EARLY_SCRIPT
@@ -46,7 +49,10 @@ async def _lifespan() -> AsyncGenerator[None]:
     logging.configure(_settings, "web")
     enqueue = make_enqueue(_settings)
     rt = open_runtime(_settings, enqueue)
-    tasks = [asyncio.create_task(work) for work in (Broadcaster(rt, app).run(), sessions.follow_changes(rt))]
+    tasks = [
+        asyncio.create_task(work)
+        for work in (Broadcaster(rt, app).run(), sessions.follow_changes(rt), rt.part(Uses).run())
+    ]
     try:
         yield
     finally:
@@ -80,5 +86,6 @@ app.add_page(edit_page, route="/webhooks/[webhook_id]/edit", title="Edit webhook
 app.add_page(team_page, route="/settings/team", title="Team · NovaPulse")
 app.add_page(keys_page, route="/settings/api-keys", title="API keys · NovaPulse", on_load=KeysState.load)
 app.add_page(audit_page, route="/settings/audit", title="Audit log · NovaPulse", on_load=AuditState.load)
+app.add_page(policy_map_page, route="/settings/policies", title="Policy map · NovaPulse", on_load=PolicyMapState.load)
 app.add_page(security_page, route="/settings/security", title="Security · NovaPulse")
 app.add_page(enrol_page, route="/settings/security/enrol", title="Set up a second factor · NovaPulse")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import reflex as rx
@@ -22,6 +22,7 @@ from reflex.state import BaseState, StateUpdate
 from reflex_base.constants import RouteVar
 from reflex_base.event import BACKGROUND_TASK_MARKER
 from reflex_base.event.context import EventContext
+from reflex_base.registry import RegistrationContext
 
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.errors import EnrolmentError, ForbiddenError, ReauthenticationError, UnauthorizedError
@@ -44,6 +45,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 BACKGROUND_MAX = 8  # of one session at a time: Reflex starts each at once, however many there are
 
 _ATTRIBUTE = "__novapulse_policy__"
+_guarded: Mapping[str, Any] = {}  # the registered handlers of the app, by name, for who asks outside of an event
 
 # What Reflex itself sends, by the ends of their names; they read no data of ours.
 FRAMEWORK_EVENTS = (
@@ -113,10 +115,8 @@ def is_framework_event(name: str) -> bool:
 
 
 def declared_handlers() -> Iterator[tuple[str, str, Policy | None]]:
-    """Every registered handler: its name, what people call it, and its policy; None: it is Reflex's own."""
-    from reflex_base.registry import RegistrationContext
-
-    for name, registered in RegistrationContext.get().event_handlers.items():
+    """Every handler of the guarded app: its name, what people call it, and its policy; None: it is Reflex's own."""
+    for name, registered in _guarded.items():
         state = registered.states[0].__name__ if registered.states else ""
         yield name, f"{state}.{registered.handler.fn.__name__}", policy_of(registered)
 
@@ -145,6 +145,11 @@ def _ip() -> str:
 
 class DefaultDeny(Middleware):
     """Lets an event reach its handler only if the registry says so."""
+
+    def __init__(self) -> None:
+        """Guards the app that is being made; calls of the API see its handlers, too, although none is theirs."""
+        global _guarded  # noqa: PLW0603 - one app per process
+        _guarded = RegistrationContext.get().event_handlers
 
     async def preprocess(self, app: rx.App, state: BaseState, event: Event) -> StateUpdate | None:
         """Stop what is not allowed; see `Middleware.preprocess`."""
@@ -195,8 +200,6 @@ class DefaultDeny(Middleware):
 
 
 def _registered(name: str) -> Any:
-    from reflex_base.registry import RegistrationContext
-
     return RegistrationContext.get().event_handlers.get(name)
 
 

@@ -45,6 +45,7 @@ SETTINGS = (
     Page("API keys", "/settings/api-keys", "key-round", "k"),
     Page("Audit log", "/settings/audit", "scroll-text", "a", "audit:read"),
     Page("Team", "/settings/team", "users", "t"),
+    Page("Policy map", "/settings/policies", "list-checks", "p", "audit:read"),
 )
 # Before anything is drawn, or a narrow sidebar would first be wide.
 EARLY_SCRIPT = 'document.documentElement.dataset.sidebar = localStorage.getItem("np:sidebar") ?? "open"'

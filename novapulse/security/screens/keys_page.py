@@ -25,6 +25,16 @@ class NewKey(rx.Component):
     on_made: rx.EventHandler[no_args_event_spec]
 
 
+class RotateKey(rx.Component):
+    """The button and dialog that replace a key."""
+
+    library = "$/public" + rx.asset("new_key.jsx", shared=True)
+    tag = "RotateKey"
+    key_id: rx.Var[str]
+    name: rx.Var[str]
+    on_made: rx.EventHandler[no_args_event_spec]
+
+
 def keys_page() -> rx.Component:
     """All API keys."""
     return shell(
@@ -38,7 +48,7 @@ def keys_page() -> rx.Component:
             KeysState.loaded,
             rx.cond(
                 KeysState.allowed,
-                rx.cond(KeysState.rows.length() == 0, _nothing(), rx.fragment(_table(), _more())),
+                rx.cond(KeysState.rows.length() == 0, _nothing(), rx.fragment(_ending(), _table(), _more())),
                 empty_state("lock", "Only admins see API keys", "Ask an admin to make a key for you."),
             ),
             skeleton_rows(5),
@@ -59,6 +69,26 @@ def _nothing() -> rx.Component:
     )
 
 
+def _ending() -> rx.Component:
+    """A warning before programs are refused."""
+    count = KeysState.ending
+    return rx.cond(
+        count > 0,
+        rx.callout(
+            rx.cond(
+                count == 1,
+                "A key expires within 14 days. Rotate it, and give its program the new one.",
+                count.to(str) + " keys expire within 14 days. Rotate them, and give their programs the new ones.",
+            ),
+            icon="clock-alert",
+            color_scheme="amber",
+            size="1",
+            margin_bottom="12px",
+            custom_attrs={"data-testid": "keys-ending"},
+        ),
+    )
+
+
 def _table() -> rx.Component:
     return rx.box(
         rx.table.root(
@@ -68,8 +98,9 @@ def _table() -> rx.Component:
                     rx.table.column_header_cell("May", class_name="np-wide-only"),
                     rx.table.column_header_cell("Made by", class_name="np-wide-only"),
                     rx.table.column_header_cell("Made", class_name="np-wide-only"),
+                    rx.table.column_header_cell("Expires", class_name="np-wide-only"),
                     rx.table.column_header_cell("Last used"),
-                    rx.table.column_header_cell(rx.el.span("Revoke", class_name="np-hidden")),
+                    rx.table.column_header_cell(rx.el.span("Rotate or revoke", class_name="np-hidden")),
                 )
             ),
             rx.table.body(rx.foreach(KeysState.rows, _row)),
@@ -90,17 +121,39 @@ def _row(key: Any) -> rx.Component:
                 spacing="2",
             ),
             rx.text(key["prefix"].to(str), "…", class_name="np-mono", color="var(--gray-11)"),
-            rx.box(_scopes(key), class_name="np-phone-only", margin_top="6px"),
+            rx.box(_scopes(key), _expiry(key), class_name="np-phone-only", margin_top="6px"),
         ),
         rx.table.cell(_scopes(key), class_name="np-wide-only"),
         rx.table.cell(key["by"].to(str), class_name="np-wide-only"),
         rx.table.cell(time_ago(at=key["created"].to(str)), class_name="np-wide-only", white_space="nowrap"),
+        rx.table.cell(_expiry(key), class_name="np-wide-only", white_space="nowrap"),
         rx.table.cell(
-            rx.cond(key["used"] != "", time_ago(at=key["used"].to(str)), rx.text("never", color="var(--gray-11)")),
+            rx.cond(
+                key["used"] != "",
+                rx.fragment(
+                    time_ago(at=key["used"].to(str)),
+                    rx.text(key["used_ip"].to(str), size="1", color="var(--gray-11)"),
+                ),
+                rx.text("never", color="var(--gray-11)"),
+            ),
             white_space="nowrap",
         ),
-        rx.table.cell(_revoke(key), text_align="right"),
+        rx.table.cell(rx.flex(_rotate(key), _revoke(key), gap="6px", wrap="wrap", justify="end")),
         custom_attrs={"data-testid": "key-row-" + key["id"].to(str)},
+    )
+
+
+def _expiry(key: Any) -> rx.Component:
+    at = time_ago(at=key["expires"].to(str))
+    later = rx.cond(key["expires"] != "", at, rx.text("never", size="2", color="var(--gray-11)"))
+    soon = rx.cond(key["status"] == "expiring", rx.badge("ends ", at, color_scheme="amber", size="1"), later)
+    return rx.cond(key["status"] == "expired", rx.badge("expired ", at, color_scheme="red", size="1"), soon)
+
+
+def _rotate(key: Any) -> rx.Component:
+    return rx.cond(
+        key["status"] != "expired",
+        RotateKey.create(key_id=key["id"].to(str), name=key["name"].to(str), on_made=KeysState.load),
     )
 
 

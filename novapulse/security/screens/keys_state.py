@@ -21,6 +21,7 @@ class KeysState(rx.State):
 
     rows: list[dict[str, Any]] = []  # noqa: RUF012 - Reflex copies defaults
     next_cursor: str = ""
+    ending: int = 0  # how many of these keys end soon
     loaded: bool = False
     allowed: bool = True
     problem: str = ""
@@ -38,7 +39,7 @@ class KeysState(rx.State):
         """The next page, below what is shown."""
         await self._read(self.next_cursor)
 
-    @handler(Permission.KEYS_WRITE)
+    @handler(Permission.KEYS_WRITE, sudo=True)
     @rx.event
     async def revoke(self, key_id: str) -> Any:
         """Have a key work no longer."""
@@ -62,6 +63,7 @@ class KeysState(rx.State):
         else:
             self.rows = [*self.rows, *(_row(view) for view in page.data)] if cursor else [_row(v) for v in page.data]
             self.next_cursor = page.next_cursor or ""
+            self.ending = sum(row["status"] == "expiring" for row in self.rows)
         self.loaded = True
 
 
@@ -75,4 +77,7 @@ def _row(view: api_keys.ApiKeyView) -> dict[str, Any]:
         "by": view.created_by,
         "created": view.created_at,
         "used": view.last_used_at or "",
+        "used_ip": view.last_used_ip or "",
+        "expires": view.expires_at or "",
+        "status": view.status,
     }

@@ -1,9 +1,24 @@
-// Making an API key by the API itself, with the session's cookie: the key is shown here once, and is nowhere else.
+// Making and replacing API keys by the API itself, with the session's cookie: a key is shown here once, and is nowhere
+// else.
 import { useState } from "react";
-import { Button, Checkbox, Dialog, Flex, Text, TextField } from "@radix-ui/themes";
+import { Button, Checkbox, Dialog, Flex, Select, Text, TextField } from "@radix-ui/themes";
+import { call } from "$/public/external/novapulse/ui/parts/api.js";
 import { CopyButton } from "$/public/external/novapulse/ui/parts/parts.jsx";
 
-const EMPTY = { name: "", tenant: "", scopes: ["events:write"] };
+const EMPTY = { name: "", tenant: "", scopes: ["events:write"], days: "365" };
+const LIVES = [
+  ["30", "30 days"],
+  ["90", "90 days"],
+  ["365", "1 year"],
+  ["never", "until it is revoked"],
+];
+const OVERLAPS = [
+  ["0", "not at all"],
+  ["3600", "1 hour"],
+  ["86400", "1 day"],
+  ["604800", "7 days"],
+  ["2592000", "30 days"],
+];
 
 export function NewKey({ scopes, onMade }) {
   const [open, setOpen] = useState(false);
@@ -66,16 +81,16 @@ function Form({ scopes, onDone }) {
       setErrors(missing);
       return;
     }
+    const { name, scopes, days } = form;
+    const expires = days === "never" ? null : Number(days);
     setBusy(true);
-    const answer = await fetch("/api/v1/api-keys", {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ name: form.name, scopes: form.scopes, tenant: form.tenant.trim() || null }),
-    }).catch(() => null);
-    const body = answer ? await answer.json().catch(() => ({})) : {};
+    try {
+      const body = { name, scopes, tenant: form.tenant.trim() || null, expires_in_days: expires };
+      onDone(await call("POST", "/api-keys", body, { why: "to make an API key" }));
+    } catch (problem) {
+      setErrors(problem.cancelled ? {} : problem.fields("name", "scopes", "tenant"));
+    }
     setBusy(false);
-    if (answer?.ok) onDone(body);
-    else setErrors(placed(body));
   };
   return (
     <form onSubmit={submit} noValidate>
@@ -123,19 +138,102 @@ function Form({ scopes, onDone }) {
             data-testid="key-tenant"
           />
         </Field>
+        <Choice label="It works for" choices={LIVES} value={form.days} onChange={(days) => change({ days })} testid="key-days" />
         {errors.all ? <Problem>{errors.all}</Problem> : null}
       </Flex>
-      <Flex gap="3" mt="4" justify="end">
-        <Dialog.Close>
-          <Button type="button" variant="soft" color="gray">
-            Cancel
-          </Button>
-        </Dialog.Close>
-        <Button type="submit" loading={busy} data-testid="key-save">
-          Create key
-        </Button>
-      </Flex>
+      <Acts busy={busy} act="Create key" testid="key-save" />
     </form>
+  );
+}
+
+// The button of a row: another key that does the same, while the old one still works for a while.
+export function RotateKey({ keyId, name, onMade }) {
+  const [open, setOpen] = useState(false);
+  const [made, setMade] = useState(null);
+  const show = (next) => {
+    setOpen(next);
+    setMade(null);
+  };
+  const done = (key) => {
+    setMade(key);
+    onMade();
+  };
+  return (
+    <Dialog.Root open={open} onOpenChange={show}>
+      <Dialog.Trigger>
+        <Button size="1" variant="soft" aria-label={`Rotate ${name}`} data-testid="key-rotate">
+          Rotate
+        </Button>
+      </Dialog.Trigger>
+      <Dialog.Content maxWidth="520px" onInteractOutside={(event) => made && event.preventDefault()}>
+        {made ? <Made made={made} onClose={() => show(false)} /> : <Rotation keyId={keyId} name={name} onDone={done} />}
+      </Dialog.Content>
+    </Dialog.Root>
+  );
+}
+
+function Rotation({ keyId, name, onDone }) {
+  const [overlap, setOverlap] = useState("86400");
+  const [error, setError] = useState("");
+  const [busy, setBusy] = useState(false);
+  const submit = async (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    setBusy(true);
+    try {
+      onDone(await call("POST", `/api-keys/${keyId}/rotate`, { overlap_s: Number(overlap) }, { why: "to rotate an API key" }));
+    } catch (problem) {
+      setError(problem.cancelled ? "" : problem.message);
+    }
+    setBusy(false);
+  };
+  return (
+    <form onSubmit={submit} noValidate>
+      <Dialog.Title size="4">Rotate “{name}”</Dialog.Title>
+      <Dialog.Description size="2" color="gray">
+        Makes a new key that may do the same. Give it to the program before the old one ends.
+      </Dialog.Description>
+      <Flex direction="column" gap="4" mt="4">
+        <Choice label="The old key still works for" choices={OVERLAPS} value={overlap} onChange={setOverlap} testid="key-overlap" />
+        {error ? <Problem>{error}</Problem> : null}
+      </Flex>
+      <Acts busy={busy} act="Make the new key" testid="key-rotate-save" />
+    </form>
+  );
+}
+
+function Choice({ label, choices, value, onChange, testid }) {
+  return (
+    <Flex direction="column" gap="1">
+      <Text size="2" weight="medium">
+        {label}
+      </Text>
+      <Select.Root value={value} onValueChange={onChange}>
+        <Select.Trigger aria-label={label} data-testid={testid} />
+        <Select.Content>
+          {choices.map(([each, text]) => (
+            <Select.Item key={each} value={each}>
+              {text}
+            </Select.Item>
+          ))}
+        </Select.Content>
+      </Select.Root>
+    </Flex>
+  );
+}
+
+function Acts({ busy, act, testid }) {
+  return (
+    <Flex gap="3" mt="4" justify="end">
+      <Dialog.Close>
+        <Button type="button" variant="soft" color="gray">
+          Cancel
+        </Button>
+      </Dialog.Close>
+      <Button type="submit" loading={busy} data-testid={testid}>
+        {act}
+      </Button>
+    </Flex>
   );
 }
 
@@ -174,15 +272,4 @@ function Problem({ children }) {
 function lacking({ name, scopes }) {
   if (!name.trim()) return { name: "A name tells keys apart." };
   return scopes.length ? null : { scopes: "Choose at least one." };
-}
-
-// A problem of the API as texts by field.
-function placed(body) {
-  const errors = {};
-  for (const { pointer, detail } of body.errors ?? []) {
-    const field = pointer.split("/")[1];
-    errors[["name", "scopes", "tenant"].includes(field) ? field : "all"] = `${detail[0].toUpperCase()}${detail.slice(1)}.`;
-  }
-  if (!Object.keys(errors).length) errors.all = body.detail ?? "NovaPulse does not answer. Try again.";
-  return errors;
 }
