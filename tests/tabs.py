@@ -17,7 +17,7 @@ from tests.instance import Instance
 NAMESPACE = "/_event"
 ROOT = "reflex___state____state"
 LIST = f"{ROOT}.novapulse___webhooks___screens___list_state____list_state"
-FORM = f"{ROOT}.novapulse___webhooks___screens___form_state____form_state"
+TRIAL = f"{ROOT}.novapulse___webhooks___screens___test_state____test_state"
 LIMIT_S = 15.0
 
 

@@ -137,7 +137,12 @@ def test_a_killed_part_comes_back(instance: Instance, part: str) -> None:
     instance.start()
     old = instance.children()[part]
     old.send_signal(signal.SIGKILL)
-    _until(lambda: part in instance.children() and instance.children()[part].pid != old.pid, f"{part} is back")
+
+    def is_back() -> bool:
+        found = instance.children().get(part)
+        return found is not None and found.pid != old.pid
+
+    _until(is_back, f"{part} is back")
 
     def healthy() -> bool:
         import httpx
