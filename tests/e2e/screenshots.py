@@ -130,6 +130,8 @@ SHOTS = (
     Shot("security-sessions", _at("/settings/security?tab=sessions")),
     Shot("security-attempts", _at("/settings/security?tab=attempts")),
     Shot("api-keys", _at("/settings/api-keys")),
+    Shot("api-key-rotate", _at("/settings/api-keys"), _click("key-rotate")),
+    Shot("policy-map", _at("/settings/policies")),
     Shot("audit", _at("/settings/audit")),
     Shot("audit-row", _audit_row),
     Shot("audit-nothing-found", _at("/settings/audit?q=nothing+like+this&span=1h")),

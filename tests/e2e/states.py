@@ -158,6 +158,8 @@ STATES = (
     State("API keys", _at("/settings/api-keys"), "key-revoke"),
     State("new key", _at("/settings/api-keys"), "key-error", _clicks("key-create", "key-save")),
     State("revoke key", _at("/settings/api-keys"), "key-revoke-confirm", _clicks("key-revoke")),
+    State("rotate key", _at("/settings/api-keys"), "key-rotate-save", _clicks("key-rotate")),
+    State("policy map", _at("/settings/policies"), "policy-row"),
     State("audit log", _at("/settings/audit"), "audit-row"),
     State("audit log none fits", _at("/settings/audit?q=there-is-none"), "nothing-matches"),
     State("audit row", _at("/settings/audit?subject=webhook"), "audit-drawer", _clicks_in("audit-row")),

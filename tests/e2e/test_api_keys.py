@@ -137,3 +137,43 @@ def test_more_keys_than_a_page_holds_are_shown_on_demand(page: Page, site: Site)
     page.get_by_test_id("keys-more").click()
     expect(_row(page, names[0])).to_be_visible()
     expect(_row(page, names[-1])).to_be_visible()
+
+
+def test_a_key_ends_when_it_was_said_to_and_is_warned_of_before(form: Page, site: Site) -> None:
+    name = site.name("month")
+    form.get_by_test_id("key-name").fill(name)
+    form.get_by_test_id("key-days").click()
+    form.get_by_role("option", name="30 days").click()
+    form.get_by_test_id("key-save").click()
+    form.get_by_test_id("key-kept").click()
+    expect(_row(form, name)).to_contain_text("in 29 d")
+    expect(form.get_by_test_id("keys-ending")).to_have_count(0)
+    soon = site.name("soon")
+    site.post("/api-keys", {"name": soon, "scopes": ["events:write"], "expires_in_days": 7})
+    form.reload()
+    expect(_row(form, soon)).to_contain_text("ends in 6 d")
+    expect(form.get_by_test_id("keys-ending")).to_contain_text("expires within 14 days")
+
+
+def test_a_rotated_key_works_on_for_as_long_as_was_chosen(page: Page, site: Site) -> None:
+    made = site.post("/api-keys", {"name": site.name("rotated"), "scopes": ["webhooks:read"]})
+    page.goto("/settings/api-keys")
+    _row(page, made["name"]).get_by_test_id("key-rotate").click()
+    page.get_by_test_id("key-overlap").click()
+    page.get_by_role("option", name="1 hour").click()
+    page.get_by_test_id("key-rotate-save").click()
+    key = page.get_by_test_id("key-value").inner_text()
+    assert key != made["key"]
+    page.get_by_test_id("key-kept").click()
+    expect(_row(page, made["name"])).to_have_count(2)
+    expect(_row(page, made["name"]).last).to_contain_text("ends in 59 min")
+    for each in (key, made["key"]):
+        with _program(site, each) as program:
+            assert program.get("/webhooks").status_code == 200
+    _row(page, made["name"]).last.get_by_test_id("key-rotate").click()
+    page.get_by_test_id("key-overlap").click()
+    page.get_by_role("option", name="not at all").click()
+    page.get_by_test_id("key-rotate-save").click()
+    expect(page.get_by_test_id("key-value")).to_be_visible()
+    with _program(site, made["key"]) as program:
+        wait_until(lambda: program.get("/webhooks").status_code == 401, "the old key is refused")

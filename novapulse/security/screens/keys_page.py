@@ -121,7 +121,16 @@ def _row(key: Any) -> rx.Component:
                 spacing="2",
             ),
             rx.text(key["prefix"].to(str), "…", class_name="np-mono", color="var(--gray-11)"),
-            rx.box(_scopes(key), _expiry(key), class_name="np-phone-only", margin_top="6px"),
+            rx.box(
+                rx.flex(
+                    _scopes(key),
+                    rx.cond(key["expires"] != "", rx.text("Expires: ", _expiry(key), size="2", as_="div")),
+                    direction="column",
+                    gap="6px",
+                ),
+                class_name="np-phone-only",
+                margin_top="6px",
+            ),
         ),
         rx.table.cell(_scopes(key), class_name="np-wide-only"),
         rx.table.cell(key["by"].to(str), class_name="np-wide-only"),

@@ -71,10 +71,12 @@ function Row({ row }) {
           {row.name}
         </code>
         <div className="np-phone-only">
-          <Text as="p" size="1" color="gray" mt="1">
-            {row.who}; {row.roles}; {row.rate} {row.limits}
-          </Text>
-          <Needs row={row} />
+          <div>
+            <Text as="p" size="1" color="gray" my="1">
+              {row.who}; {row.roles}; {row.rate} {row.limits}
+            </Text>
+            <Needs row={row} />
+          </div>
         </div>
       </Table.RowHeaderCell>
       <Table.Cell className="np-wide-only">{row.who}</Table.Cell>

@@ -12,7 +12,7 @@ from novapulse.core.runtime import current
 from novapulse.security import policy_map
 from novapulse.security.handlers import handler, handler_actor
 
-_WHO = {"anybody": "Anybody", "session": "Signed in", "actor": "Signed in or API key"}
+_WHO = {"anybody": "Anybody", "session": "People", "actor": "People and keys"}
 
 
 class PolicyMapState(rx.State):
