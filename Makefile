@@ -10,7 +10,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
 SYNC := HATCH_BUILD_NO_HOOKS=true UV_COMPILE_BYTECODE=1 $(UV) sync --frozen
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help run test lint bench screenshots frontend browser wheel sync clean
+.PHONY: help run test lint audit bench screenshots frontend browser wheel sync clean
 
 help: ## Show what can be done
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,10 @@ lint: sync ## Check style, types and import rules
 	$(RUN) ruff format --check .
 	$(RUN) pyright
 	$(RUN) lint-imports
+
+audit: sync ## Look for known vulnerabilities of what we depend on, and for secrets in the sources
+	@$(RUN) pip-audit --progress-spinner off --skip-editable | grep -v 'could not be audited'
+	@git ls-files -z | grep -zvE 'uv\.lock|package-lock\.json' | xargs -0 $(RUN) detect-secrets-hook --baseline .secrets.baseline
 
 bench: sync frontend ## Measure NovaPulse beside BullMQ on this machine
 	@$(RUN) python -m bench $(ARGS)
