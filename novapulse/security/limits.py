@@ -8,7 +8,7 @@ What is said without Valkey is decided per class (ASVS 5.0, 16.5.3: nothing that
 
 - `sign_in`, `sensitive`, `public`: each process holds the same limits by itself, and knows what it has let pass before.
 - `api`, `screen`, `ingest`: the call goes on. Once Valkey has failed it is asked once a second, in the background, so
-  that nobody waits for it.
+  that nobody waits for it; an answer that comes late says as well that it is back.
 
 Taking events in is too frequent to ask each time. There a process takes permits ahead, on lease: as many as it has
 used lately, an eighth of what is left at most, for a second at most. All processes together never take more than the
@@ -36,6 +36,7 @@ from novapulse.settings import Settings
 PATIENCE_S = 0.05  # how long Valkey may take to answer
 _LATE_MAX = 5  # so often the clock starts anew because it was this process that was late
 _AGAIN_S = 1.0  # how often Valkey is asked whether it is back
+_TOLD_EVERY_S = 60.0  # a Valkey that is slow again and again does not fill the log
 _LEASE_S = 1.0
 _LEASE_MAX = 500
 _KNOWN_MAX = 10_000
@@ -150,6 +151,8 @@ class Limits:
         self._local = LocalLimiter()
         self._away = False
         self._ask_again_at = 0.0
+        self._told = False
+        self._told_at = -_TOLD_EVERY_S
         self._tasks: set[asyncio.Future[Any]] = set()
 
     async def check(self, rate_class: RateClass, subject: str, cost: int = 1, *, together: bool = False) -> Verdict:
@@ -231,14 +234,21 @@ class Limits:
             await self._patiently(self._rt.valkey.execute_command("PING"))
         except (RedisError, OSError, TimeoutError):
             return
-        self._away = False
-        log.info("limits_shared_again", what="Valkey answers again; limits hold across processes")
+        self._back()
+
+    def _back(self) -> None:
+        if self._away and self._told:
+            log.info("limits_shared_again", what="Valkey answers again; limits hold across processes")
+        self._away = self._told = False
 
     def _lost(self, error: Exception) -> None:
         self._ask_again_at = time.monotonic() + _AGAIN_S
         if self._away:
             return
         self._away = True
+        if time.monotonic() - self._told_at < _TOLD_EVERY_S:
+            return
+        self._told, self._told_at = True, time.monotonic()
         log.warning(
             "limits_without_valkey",
             error=f"{type(error).__name__}: {error}"[:200],
@@ -252,8 +262,8 @@ class Limits:
 
     def _drop(self, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # seen: what matters of it was said before
+        if not task.cancelled() and task.exception() is None and task.result() is not None:
+            self._back()  # Valkey was slow, and is not away.
 
     def _limits(self, rate_class: RateClass, subject: str) -> tuple[Limit, ...]:
         found = self._known.get((rate_class, subject))
