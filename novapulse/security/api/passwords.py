@@ -128,7 +128,9 @@ async def _whose(rt: Runtime, request: Request, body: JudgedIn) -> tuple[int, st
     return length_min(live.user.role, (await current_rules(rt)).require_mfa), live.user.email
 
 
-@router.post("/auth/password/forgot", status_code=202, dependencies=[anybody(RateClass.SIGN_IN)])
+@router.post(
+    "/auth/password/forgot", status_code=202, response_class=Response, dependencies=[anybody(RateClass.SIGN_IN)]
+)
 async def forgot(rt: Rt, request: Request, body: EmailIn) -> Response:
     """Have a link mailed by which to choose a new password. Whether there is such a user, the answer does not tell."""
     require_own_page(rt, request)
@@ -186,7 +188,7 @@ async def change_password(
     return response
 
 
-@router.post("/security/email", status_code=202)
+@router.post("/security/email", status_code=202, response_class=Response)
 async def change_email(
     rt: Rt,
     request: Request,
