@@ -15,7 +15,7 @@ import httpx
 import pytest
 import zxingcpp
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from pyotp import parse_uri
 from pyotp.totp import TOTP
 
@@ -142,3 +142,9 @@ def new_account(site: Site, role: str = "viewer") -> Account:
     account = Account(site, email, password, made["id"], client_of(site))
     account.sign_in()
     return account
+
+
+def type_in(page: Page, text: str) -> None:
+    """Type, as soon as the page has put the focus into a field: a person would not type before."""
+    expect(page.locator("input:focus")).to_be_visible()
+    page.keyboard.type(text)

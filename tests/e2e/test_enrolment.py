@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.account import KNOWN_FOR_S, Account, Phone, new_account
+from tests.e2e.account import KNOWN_FOR_S, Account, Phone, new_account, type_in
 from tests.e2e.conftest import DESKTOP, PHONE, OpenPage
 from tests.e2e.site import Site
 from tests.e2e.test_accessibility import violations
@@ -71,7 +71,7 @@ def _set_up(page: Page, phone: Phone) -> list[str]:
     expect(page.get_by_test_id("enrol-qr").locator("svg")).to_be_visible()
     phone.scan(page)
     page.get_by_test_id("enrol-next").click()
-    page.keyboard.type(phone.code())
+    type_in(page, phone.code())
     codes = _shown_codes(page)
     page.get_by_test_id("codes-typed").fill(codes[3].upper().replace("-", " "))
     page.get_by_test_id("codes-finish").click()
@@ -109,11 +109,11 @@ def test_two_factor_sign_in_is_on_after_three_steps(page: Page, account: Account
     page.get_by_test_id("enrol-next").click()
     expect(page.get_by_test_id("enrol-code")).to_be_focused()
     expect(page.get_by_test_id("enrol-code")).to_have_attribute("autocomplete", "one-time-code")
-    page.keyboard.type(account.phone.wrong())
+    type_in(page, account.phone.wrong())
     expect(page.get_by_test_id("enrol-problem")).to_contain_text("This code is wrong.")
     expect(page.get_by_test_id("enrol-code")).to_have_value("")
     expect(page.get_by_test_id("enrol-code")).to_be_focused()
-    page.keyboard.type(account.phone.late())
+    type_in(page, account.phone.late())
     expect(page.get_by_test_id("enrol-problem")).to_contain_text("your phone's clock is off")
     code = account.phone.code()
     page.evaluate("(text) => navigator.clipboard.writeText(text)", f"{code[:3]} {code[3:]}")
@@ -194,7 +194,7 @@ def test_a_recovery_code_leads_to_a_new_authenticator(account: Account, stranger
     new = Phone()
     new.scan(stranger)
     stranger.get_by_test_id("enrol-next").click()
-    stranger.keyboard.type(new.code())
+    type_in(stranger, new.code())
     expect(stranger.get_by_test_id("enrol-on")).to_contain_text("The app is added")
     stranger.get_by_test_id("enrol-done").click()
     expect(stranger.get_by_test_id("lost")).to_have_count(0)
@@ -214,7 +214,7 @@ def test_who_closed_too_early_goes_on_where_they_were(page: Page, account: Accou
     expect(page.get_by_test_id("enrol-qr").locator("svg")).to_be_visible()
     account.phone.scan(page)
     page.get_by_test_id("enrol-next").click()
-    page.keyboard.type(account.phone.code())
+    type_in(page, account.phone.code())
     codes = _shown_codes(page)
     page.get_by_test_id("enrol-cancel").click()
     expect(page.get_by_test_id("mfa-sentence")).to_contain_text("Almost on")

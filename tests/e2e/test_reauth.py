@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.account import Account, new_account
+from tests.e2e.account import Account, new_account, type_in
 from tests.e2e.conftest import DESKTOP, PHONE, OpenPage
 from tests.e2e.site import ELSEWHERE, Site
 from tests.e2e.test_accessibility import violations
@@ -77,9 +77,11 @@ def test_who_has_a_second_factor_shows_that(page: Page, account: Account) -> Non
     _ask(page, account, "codes-new")
     page.get_by_test_id("codes-new-confirm").click()
     expect(page.get_by_test_id("reauth-password")).to_have_count(0)
-    page.keyboard.type(account.phone.wrong())
+    expect(page.get_by_test_id("reauth-code")).to_be_focused()
+    type_in(page, account.phone.wrong())
     expect(page.get_by_test_id("reauth-problem")).to_contain_text("This code is wrong.")
-    page.keyboard.type(account.phone.code())
+    expect(page.get_by_test_id("reauth-code")).to_be_focused()
+    type_in(page, account.phone.code())
     expect(page.get_by_test_id("recovery-codes").locator("code")).to_have_count(10)
 
 

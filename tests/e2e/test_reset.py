@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.account import Account, new_account
+from tests.e2e.account import Account, new_account, type_in
 from tests.e2e.conftest import DESKTOP, PHONE, OpenPage
 from tests.e2e.site import EMAIL, PASSWORD, WAIT_S, Site
 from tests.e2e.test_accessibility import violations
@@ -163,7 +163,7 @@ def test_after_a_reset_the_second_factor_is_asked_for(page: Page, account: Accou
     page.get_by_test_id("to-login").click()
     sign_in(page, account.email, FRESH)
     expect(page.get_by_test_id("mfa-code")).to_be_focused()
-    page.keyboard.type(account.phone.code())
+    type_in(page, account.phone.code())
     expect(page.get_by_test_id("live-indicator")).to_have_attribute("data-state", "live")
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.account import Account, client_of, new_account
+from tests.e2e.account import Account, client_of, new_account, type_in
 from tests.e2e.conftest import DESKTOP, PHONE, OpenPage
 from tests.e2e.site import EMAIL, PASSWORD, Site, wait_until
 from tests.e2e.test_accessibility import violations
@@ -47,13 +47,13 @@ def test_the_drill_proves_both_and_uses_nothing_up(page: Page, account: Account,
     page.goto(SECURITY)
     page.get_by_test_id("drill-open").click()
     expect(page.get_by_test_id("drill-code")).to_be_focused()
-    page.keyboard.type(account.phone.wrong())
+    type_in(page, account.phone.wrong())
     expect(page.get_by_test_id("drill-problem")).to_contain_text("This code is wrong.")
-    page.keyboard.type(account.phone.code())
+    type_in(page, account.phone.code())
     expect(page.get_by_test_id("drill-totp")).to_have_attribute("data-proven", "true")
     expect(page.get_by_test_id("drill-totp")).to_contain_text("“Phone” works")
     expect(page.get_by_test_id("drill-recovery")).to_be_focused()
-    page.keyboard.type(codes[2])
+    type_in(page, codes[2])
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("drill-recovery_code")).to_have_attribute("data-proven", "true")
     expect(page.get_by_test_id("drill-done")).to_contain_text("Both work.")
@@ -74,7 +74,7 @@ def test_an_authenticator_is_added_named_and_removed(page: Page, account: Accoun
     expect(page.get_by_test_id("enrol-qr").locator("svg")).to_be_visible()
     account.phone.scan(page)
     page.get_by_test_id("enrol-next").click()
-    page.keyboard.type(account.phone.code())
+    type_in(page, account.phone.code())
     expect(page.get_by_test_id("enrol-on")).to_contain_text("The app is added")
     page.get_by_test_id("enrol-done").click()
     expect(page.get_by_test_id("mfa-sentence")).to_contain_text("2 authenticator apps")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.account import KNOWN_FOR_S, Account, client_of, new_account
+from tests.e2e.account import KNOWN_FOR_S, Account, client_of, new_account, type_in
 from tests.e2e.conftest import PHONE, OpenPage
 from tests.e2e.site import Site
 from tests.e2e.test_accessibility import violations
@@ -66,7 +66,7 @@ def test_the_code_is_sent_with_its_sixth_digit_and_leads_on(page: Page, account:
     expect(code).to_have_attribute("autocomplete", "one-time-code")
     expect(code).to_have_attribute("inputmode", "numeric")
     expect(page).to_have_title("Enter your code · NovaPulse")
-    page.keyboard.type(account.phone.code())
+    type_in(page, account.phone.code())
     expect(page).to_have_url(f"{account.site.url}/webhooks")
     expect(page.get_by_test_id("live-indicator")).to_have_attribute("data-state", "live")
 
@@ -84,18 +84,18 @@ def test_a_wrong_code_is_said_and_the_next_one_is_taken(page: Page, account: Acc
     at_code(page, account)
     page.get_by_test_id("mfa-submit").click()
     expect(page.get_by_test_id("mfa-error")).to_have_text("Enter the six digits.")
-    page.keyboard.type(account.phone.wrong())
+    type_in(page, account.phone.wrong())
     expect(page.get_by_test_id("mfa-error")).to_contain_text("This code is wrong.")
     expect(page.get_by_test_id("mfa-code")).to_be_focused()
     expect(page.get_by_test_id("mfa-code")).to_have_attribute("aria-invalid", "true")
-    page.keyboard.type(account.phone.code())  # over the wrong one, which is selected
+    type_in(page, account.phone.code())  # over the wrong one, which is selected
     expect(page).to_have_url(f"{account.site.url}/webhooks")
 
 
 def test_a_code_of_another_time_says_that_the_clock_is_off(page: Page, account: Account, watch: Watch) -> None:
     watch.allow(REFUSALS)
     at_code(page, account)
-    page.keyboard.type(account.phone.late())
+    type_in(page, account.phone.late())
     expect(page.get_by_test_id("mfa-error")).to_contain_text("your phone's clock is off. Set it to automatic")
 
 
@@ -108,7 +108,7 @@ def test_a_recovery_code_leads_to_a_new_authenticator(
     expect(page.get_by_test_id("mfa-recovery")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("mfa-error")).to_have_text("Enter a recovery code.")
-    page.keyboard.type("abcd-efgh-jkmn-pqrs")
+    type_in(page, "abcd-efgh-jkmn-pqrs")
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("mfa-error")).to_contain_text("This code is wrong.")
     page.get_by_test_id("mfa-recovery").fill(codes[4].upper().replace("-", " "))
@@ -139,7 +139,7 @@ def test_where_the_rules_forbid_it_no_device_can_be_remembered(page: Page, accou
         time.sleep(KNOWN_FOR_S)
         at_code(page, account)
         expect(page.get_by_test_id("remember-device")).to_have_count(0)
-        page.keyboard.type(account.phone.code())
+        type_in(page, account.phone.code())
         expect(page).to_have_url(f"{site.url}/webhooks")
     finally:
         site.sign_in()
@@ -153,15 +153,15 @@ def test_a_sign_in_that_has_ended_begins_anew_with_the_address_kept(page: Page, 
     fresh = f"{account.password} x"
     body = {"current_password": account.password, "new_password": fresh}
     account.call("POST", "/security/password", body)  # ends what the old password has begun
-    page.keyboard.type(account.phone.code())
+    type_in(page, account.phone.code())
     expect(page.get_by_test_id("login-error")).to_contain_text("begin again")
     expect(page.get_by_test_id("login-email")).to_have_value(account.email)
     expect(page.get_by_test_id("login-password")).to_be_focused()
     expect(page.get_by_test_id("login-password")).to_have_value("")
-    page.keyboard.type(fresh)
+    type_in(page, fresh)
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("mfa-code")).to_be_focused()
-    page.keyboard.type(account.phone.code())
+    type_in(page, account.phone.code())
     expect(page).to_have_url(f"{account.site.url}/webhooks")
 
 
@@ -225,7 +225,7 @@ def test_a_passkey_is_the_second_factor_or_all_of_it(by_name: Page, account: Acc
     key = Authenticator(page)
     at_code(page, account)
     expect(page.get_by_test_id("use-passkey")).to_be_hidden()  # the account has none yet
-    page.keyboard.type(account.phone.code())
+    type_in(page, account.phone.code())
     expect(page.get_by_test_id("live-indicator")).to_have_attribute("data-state", "live")
     page.evaluate(_MAKE)
     assert len(key.credentials()) == 1
@@ -247,7 +247,7 @@ def test_a_passkey_that_is_not_there_says_so_and_the_code_still_works(by_name: P
     page = by_name
     key = Authenticator(page)
     at_code(page, account)
-    page.keyboard.type(account.phone.code())
+    type_in(page, account.phone.code())
     expect(page.get_by_test_id("live-indicator")).to_have_attribute("data-state", "live")
     page.evaluate(_MAKE)
     page.context.clear_cookies()
@@ -259,7 +259,7 @@ def test_a_passkey_that_is_not_there_says_so_and_the_code_still_works(by_name: P
     expect(page.get_by_test_id("mfa-error")).to_contain_text("No passkey was used.")
     page.get_by_test_id("use-totp").click()
     expect(page.get_by_test_id("mfa-error")).to_be_hidden()
-    page.keyboard.type(account.phone.code())
+    type_in(page, account.phone.code())
     expect(page.get_by_test_id("live-indicator")).to_have_attribute("data-state", "live")
 
 
@@ -288,7 +288,7 @@ _TOO_WIDE = "() => document.documentElement.scrollWidth - document.documentEleme
 def test_no_violation_at_any_step(page: Page, account: Account, watch: Watch) -> None:
     watch.allow(REFUSALS)
     at_code(page, account)
-    page.keyboard.type(account.phone.wrong())
+    type_in(page, account.phone.wrong())
     expect(page.get_by_test_id("mfa-error")).to_be_visible()
     states: list[Any] = [lambda: None, page.get_by_test_id("use-recovery").click]
     for act in states:
