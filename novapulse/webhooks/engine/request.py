@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import random
 import time
 
 from novapulse.core.version import VERSION
@@ -23,8 +23,9 @@ def build_headers(claim: Claim, target: Target) -> dict[str, str]:
         "webhook-id": claim.event_id,
         "webhook-timestamp": str(timestamp),
         "webhook-signature": target.signer.sign(claim.event_id, timestamp, claim.body),
-        # W3C Trace Context: all attempts of an event are one trace, named by the event's own 128 bits.
-        "traceparent": f"00-{claim.event_id.removeprefix('evt_')}-{secrets.token_hex(8)}-01",
+        # W3C Trace Context: all attempts of an event are one trace, named by the event's own 128 bits. The id of the
+        # span only has to be different, and not to be zero; asking the kernel for it was a twentieth of the work.
+        "traceparent": f"00-{claim.event_id.removeprefix('evt_')}-{random.getrandbits(64) | 1:016x}-01",
     }
 
 
