@@ -129,6 +129,7 @@ SHOTS = (
     Shot("security-enrol", _at("/settings/security"), _click("mfa-enrol")),
     Shot("security-sessions", _at("/settings/security?tab=sessions")),
     Shot("security-attempts", _at("/settings/security?tab=attempts")),
+    Shot("team", _at("/settings/team")),
     Shot("api-keys", _at("/settings/api-keys")),
     Shot("api-key-rotate", _at("/settings/api-keys"), _click("key-rotate")),
     Shot("policy-map", _at("/settings/policies")),
