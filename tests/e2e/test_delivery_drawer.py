@@ -223,3 +223,13 @@ def test_a_link_to_no_delivery_says_so(page: Page, site: Site, send: Callable[..
     expect(page.get_by_text("There is no delivery")).to_be_visible()
     expect(page.get_by_role("heading", name=webhook["name"])).to_be_visible()
     expect(_drawer(page)).to_have_count(0)
+
+
+def test_a_link_to_a_delivery_of_another_webhook_opens_no_drawer(page: Page, site: Site, receiver: Receiver) -> None:
+    type_ = site.event_type()
+    site.webhook(receiver.url(), type_)
+    other = site.webhook(receiver.url())
+    delivery = site.reaches(site.send(type_), "delivered")
+    page.goto(f"/webhooks/{other['id']}?delivery={delivery['id']}")
+    expect(page.get_by_text("There is no delivery of this webhook")).to_be_visible()
+    expect(page.get_by_test_id("delivery-drawer")).to_have_count(0)

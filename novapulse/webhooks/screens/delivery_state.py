@@ -7,7 +7,7 @@ from typing import Any
 import reflex as rx
 
 from novapulse.core.actor import Actor, Permission
-from novapulse.core.errors import ProblemError
+from novapulse.core.errors import NotFoundError, ProblemError
 from novapulse.core.runtime import Runtime, current
 from novapulse.security.handlers import handler, handler_actor
 from novapulse.ui import says
@@ -67,8 +67,10 @@ class DeliveryState(rx.State):
         return says.success("Cancelled: no further attempt is made.")
 
 
-async def show_delivery(state: DeliveryState, rt: Runtime, actor: Actor, delivery_id: str) -> None:
-    """Read a delivery for the drawer; an empty id closes it.
+async def show_delivery(
+    state: DeliveryState, rt: Runtime, actor: Actor, delivery_id: str, *, of: str | None = None
+) -> None:
+    """Read a delivery, `of` one webhook, for the drawer; an empty id closes it.
 
     Raises:
         NotFoundError: none of this id that the actor may see.
@@ -77,6 +79,8 @@ async def show_delivery(state: DeliveryState, rt: Runtime, actor: Actor, deliver
     if not delivery_id:
         return
     detail = await deliveries.get_delivery(rt, actor, delivery_id[:_ID_MAX])
+    if of not in (None, detail.webhook_id):
+        raise NotFoundError("delivery of this webhook", delivery_id)
     last = detail.attempts[-1].request_headers if detail.attempts else {"content-type": "application/json"}
     state.opened = delivery_row(detail) | {
         "body": pretty(detail.body),

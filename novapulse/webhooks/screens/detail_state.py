@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import reflex as rx
@@ -87,7 +88,8 @@ class DetailState(rx.State):
             return
         try:
             await self._read()
-            await self._read_parts()
+            with contextlib.suppress(NotFoundError):  # said when it was opened; a page is no worse without its drawer
+                await self._read_parts()
         except ProblemError as error:
             self.problem = error.detail
 
@@ -216,4 +218,5 @@ class DetailState(rx.State):
         if self.tab == "time":
             over = chosen(query, "over", SPANS, DEFAULT_SPAN)
             await show_attempts(await self.get_state(ChartState), rt, actor, self._wanted_id(), over)
-        await show_delivery(await self.get_state(DeliveryState), rt, actor, str(query.get("delivery", "")))
+        drawer, delivery_id = await self.get_state(DeliveryState), str(query.get("delivery", ""))
+        await show_delivery(drawer, rt, actor, delivery_id, of=self._wanted_id())
