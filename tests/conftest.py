@@ -27,6 +27,13 @@ hypothesis.settings.register_profile("novapulse", deadline=None)
 hypothesis.settings.load_profile("novapulse")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Real processes and browsers can be late for a limit on a busy machine: once more then; `-rR` lists who was."""
+    for item in items:
+        if item.get_closest_marker("slow") or item.get_closest_marker("e2e"):
+            item.add_marker(pytest.mark.flaky(reruns=2))
+
+
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
     """A Valkey for this test process."""

@@ -28,13 +28,6 @@ DESKTOP, PHONE = (1440, 900), (390, 844)
 OpenPage = Callable[..., Page]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """On a busy machine a browser may be late for any of its limits: once more then, and the summary says so (`-rR`)."""
-    for item in items:
-        if "tests/e2e/" in item.nodeid:
-            item.add_marker(pytest.mark.flaky(reruns=2))
-
-
 # Of the package, not of the session: while Playwright's loop runs, no asynchronous test can.
 @pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:

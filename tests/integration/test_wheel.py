@@ -61,6 +61,6 @@ def test_it_starts_without_node_and_without_the_source(wheel: Path, tmp_path: Pa
         assert not (environment / "bin" / "node").exists()
         assert [path.name for path in folder.iterdir()] == ["data"]
         assert instance.run("version").stdout.strip()
-        assert instance.stop() < 10
+        assert instance.stop() < 30
     finally:
         instance.kill()
