@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import reflex as rx
@@ -77,7 +76,7 @@ class DetailState(rx.State):
             await self._read_types()
             await self._read_parts()
         except ProblemError as error:
-            return says.error(error.detail)
+            self.problem = error.detail
         return None
 
     @handler(Permission.WEBHOOKS_READ)
@@ -88,8 +87,7 @@ class DetailState(rx.State):
             return
         try:
             await self._read()
-            with contextlib.suppress(NotFoundError):  # said when it was opened; a page is no worse without its drawer
-                await self._read_parts()
+            await self._read_parts()
         except ProblemError as error:
             self.problem = error.detail
 
