@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
 from pathlib import Path
 from uuid import uuid4
@@ -62,17 +64,47 @@ def postgres_url() -> Iterator[str]:
         server.cleanup()
 
 
-async def _fresh_postgres(url: str) -> str:
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database to copy: migrating one per test was a large part of all tests' time."""
+    settings = make_settings(tmp_path_factory.mktemp("template"))
+    _migrate(settings)
+    return settings.data_dir / "novapulse.db"
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_url: str) -> str:
+    """The name of a migrated database to copy."""
+    with ThreadPoolExecutor() as apart:
+        url = apart.submit(asyncio.run, fresh_postgres(postgres_url)).result()
+    _migrate(make_settings(Path("unused"), database_url=url))
+    return url.partition("?")[0].rsplit("/", 1)[1]
+
+
+def _migrate(settings: Settings) -> None:
+    """In a thread: a fixture may be made within a running event loop."""
+    with ThreadPoolExecutor() as apart:
+        apart.submit(upgrade, settings.database).result()
+
+
+async def fresh_postgres(server: str, template: str = "template1") -> str:
+    """The URL of a new database on this server."""
     name = f"t{uuid4().hex}"
-    connection = await asyncpg.connect(url)
-    await connection.execute(f'CREATE DATABASE "{name}"')
+    connection = await asyncpg.connect(server)
+    await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     await connection.close()
-    head, _, query = url.partition("?")
+    head, _, query = server.partition("?")
     return f"{head.rsplit('/', 1)[0]}/{name}" + (f"?{query}" if query else "")
 
 
-async def _runtime(settings: Settings) -> AsyncGenerator[Runtime]:
+async def migrated(settings: Settings) -> AsyncGenerator[Runtime]:
+    """A runtime on a database that is migrated first."""
     await asyncio.to_thread(upgrade, settings.database)
+    async for runtime in _opened(settings):
+        yield runtime
+
+
+async def _opened(settings: Settings) -> AsyncGenerator[Runtime]:
     enqueue = make_enqueue(settings)
     runtime = open_runtime(settings, enqueue)
     await runtime.valkey.flushall()
@@ -95,9 +127,10 @@ def make_settings(data_dir: Path, **values: object) -> Settings:
 
 
 @pytest.fixture
-async def rt(tmp_path: Path, valkey_url: str) -> AsyncGenerator[Runtime]:
+async def rt(tmp_path: Path, valkey_url: str, sqlite_template: Path) -> AsyncGenerator[Runtime]:
     """A runtime on a fresh SQLite database."""
-    async for runtime in _runtime(make_settings(tmp_path, redis_url=valkey_url)):
+    shutil.copy(sqlite_template, tmp_path)
+    async for runtime in _opened(make_settings(tmp_path, redis_url=valkey_url)):
         yield runtime
 
 
@@ -106,8 +139,11 @@ async def any_rt(request: pytest.FixtureRequest, tmp_path: Path, valkey_url: str
     """The same on each kind of database."""
     url = ""
     if request.param == "postgres":
-        url = await _fresh_postgres(request.getfixturevalue("postgres_url"))
-    async for runtime in _runtime(make_settings(tmp_path, redis_url=valkey_url, database_url=url)):
+        template = request.getfixturevalue("postgres_template")
+        url = await fresh_postgres(request.getfixturevalue("postgres_url"), template)
+    else:
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path)
+    async for runtime in _opened(make_settings(tmp_path, redis_url=valkey_url, database_url=url)):
         yield runtime
 
 

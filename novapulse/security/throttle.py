@@ -36,18 +36,21 @@ async def count_try(rt: Runtime, key: str) -> None:
     """
     t, now = _THROTTLE.c, now_ms()
     insert = sqlite_insert if rt.database.is_sqlite else pg_insert
+    row = insert(_THROTTLE).values(key=key, failures=1, locked_until=0, updated_at=now)
     async with rt.database.write() as session:
-        await session.execute(insert(_THROTTLE).values(key=key, failures=0, updated_at=now).on_conflict_do_nothing())
+        # One statement: who succeeds at the same time deletes the row, and it must not be missed in between.
         counted = await session.execute(
-            update(_THROTTLE)
-            .where(t.key == key, t.locked_until <= now)
-            .values(failures=t.failures + 1, updated_at=now)
-            .returning(t.failures)
+            row.on_conflict_do_update(
+                index_elements=["key"],
+                set_={"failures": t.failures + 1, "updated_at": now},
+                where=t.locked_until <= now,
+            ).returning(t.failures)
         )
         failures = counted.scalar_one_or_none()
         if failures is not None and failures >= FREE_FAILURES:
             await session.execute(update(_THROTTLE).where(t.key == key).values(locked_until=now + _wait_ms(failures)))
-        locked_until = (await session.execute(select(t.locked_until).where(t.key == key))).scalar_one()
+        found = await session.execute(select(t.locked_until).where(t.key == key))
+        locked_until = found.scalar_one_or_none() or now  # forgotten just now: at once again
     if failures is None:
         wait_s = (locked_until - now) // 1000 + 1
         raise LimitedError("Too many failed tries; wait before the next one.", wait_s)

@@ -20,7 +20,7 @@ from novapulse.core.errors import (
     UnauthorizedError,
 )
 from novapulse.core.runtime import Runtime
-from novapulse.security import sessions, users
+from novapulse.security import sessions, throttle, users
 from novapulse.security.users import UserPatch
 from tests.calls import ORIGIN, PASSWORD, calling, make_cookie, make_user, problem
 
@@ -48,6 +48,15 @@ async def test_an_address_has_one_user_however_it_is_written(any_rt: Runtime) ->
     with pytest.raises(ConflictError):
         await make_user(any_rt, email="ＡＤＡ@example.com")
     assert (await users.authenticate(any_rt, " ADA@example.com", PASSWORD)).id == made.id
+
+
+async def test_a_try_is_counted_while_others_that_succeed_forget_the_count(any_rt: Runtime) -> None:
+    async def both() -> None:
+        await throttle.count_try(any_rt, "password:usr_1:dev_1")
+        await throttle.forget(any_rt, "password:usr_1:dev_1")
+
+    outcomes = await asyncio.gather(*(both() for _ in range(40)), return_exceptions=True)
+    assert all(outcome is None or isinstance(outcome, LimitedError) for outcome in outcomes), outcomes
 
 
 async def test_a_password_is_kept_as_argon2id_and_too_weak_ones_are_refused(any_rt: Runtime) -> None:

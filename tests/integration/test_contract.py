@@ -22,7 +22,7 @@ from novapulse.api import make_api
 from novapulse.core import logging
 from novapulse.settings import Settings
 from tests.calls import ORIGIN, calling
-from tests.conftest import _runtime, make_settings
+from tests.conftest import make_settings, migrated
 from tests.integration.test_authorization import PUBLIC
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -68,7 +68,7 @@ def call(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[
     off = dict.fromkeys(("limit_sign_in", "limit_sign_in_all", "limit_sensitive", "limit_api", "limit_public"), "off")
     configured = make_settings(tmp_path_factory.mktemp("contract"), redis_url=valkey_url, **off)
     logging.configure(configured, "test")
-    opening = _runtime(configured)
+    opening = migrated(configured)
     rt = loop.run(opening.__anext__())
     client_opening = calling(rt, "*")
     client: httpx.AsyncClient = loop.run(client_opening.__aenter__())

@@ -18,7 +18,7 @@ from novapulse.core.runtime import Runtime
 from novapulse.launch import valkey
 from novapulse.security.limits import Limits
 from novapulse.security.rates import RateClass
-from tests.conftest import _runtime, make_settings
+from tests.conftest import make_settings, migrated
 
 ROOT = Path(__file__).parents[2]
 # Windows so long that nothing comes back while a test runs.
@@ -55,7 +55,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 async def runtime(folder: Path, url: str, **settings: Any) -> AsyncGenerator[Runtime]:
-    async for rt in _runtime(make_settings(folder, redis_url=url, **(SLOW | {"limit_ingest": "100/7d"} | settings))):
+    async for rt in migrated(make_settings(folder, redis_url=url, **(SLOW | {"limit_ingest": "100/7d"} | settings))):
         yield rt
 
 

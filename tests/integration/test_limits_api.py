@@ -14,7 +14,7 @@ from novapulse.core.runtime import Runtime
 from novapulse.security.limiting import QUOTA_EXCEEDED
 from novapulse.security.policy import policies_of
 from tests.calls import ORIGIN, PASSWORD, calling, make_cookie, make_user, problem
-from tests.conftest import _runtime, make_settings
+from tests.conftest import make_settings, migrated
 
 FEW: dict[str, Any] = {
     "limit_sign_in": "5/7d",
@@ -31,7 +31,7 @@ HARMLESS = {"/auth/logout", "/auth/password/check"}
 
 @pytest.fixture
 async def few(tmp_path: Path, valkey_url: str) -> AsyncGenerator[Runtime]:
-    async for rt in _runtime(make_settings(tmp_path, redis_url=valkey_url, trusted_proxy_hops=1, **FEW)):
+    async for rt in migrated(make_settings(tmp_path, redis_url=valkey_url, trusted_proxy_hops=1, **FEW)):
         yield rt
 
 

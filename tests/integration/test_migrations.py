@@ -20,13 +20,13 @@ import novapulse.security.models
 import novapulse.webhooks.models  # noqa: F401 - the tables of all are compared
 from novapulse.core.database import Database
 from novapulse.core.migrations import pending, upgrade
-from tests.conftest import _fresh_postgres, make_settings
+from tests.conftest import fresh_postgres, make_settings
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database."""
-    raw = await _fresh_postgres(request.getfixturevalue("postgres_url")) if request.param == "postgres" else ""
+    raw = await fresh_postgres(request.getfixturevalue("postgres_url")) if request.param == "postgres" else ""
     return make_settings(tmp_path, database_url=raw).database
 
 
