@@ -116,6 +116,11 @@ class Settings(BaseSettings):
     # Workers
     shutdown_timeout_s: float = Field(10.0, gt=0, description="How long a stopping process lets running work finish.")
     heartbeat_ttl_s: float = Field(6.0, gt=0.5, description="A worker silent for this many seconds counts as dead.")
+    job_concurrency: int = Field(16, ge=1, le=1_000, description="Jobs of a queue that a worker process runs at once.")
+    task_modules: Annotated[list[str], NoDecode] = Field(
+        default_factory=list, description="Python modules that declare tasks of your own."
+    )
+    job_retention_days: int = Field(7, ge=1, description="Jobs that ended well are kept this long; dead ones 4 times.")
 
     @field_validator("allow_private_networks", mode="before")
     @classmethod
@@ -125,7 +130,7 @@ class Settings(BaseSettings):
             return parts
         return [ip_network(part, strict=False) if isinstance(part, str) else part for part in parts]
 
-    @field_validator("allowed_origins", "allowed_ports", mode="before")
+    @field_validator("allowed_origins", "allowed_ports", "task_modules", mode="before")
     @classmethod
     def _lists(cls, value: object) -> object:
         return _split(value)

@@ -22,6 +22,12 @@ class Permission(StrEnum):
     DELIVERIES_WRITE = "deliveries:write"
     JOBS_READ = "jobs:read"
     JOBS_WRITE = "jobs:write"
+    EMAILS_READ = "emails:read"
+    EMAILS_WRITE = "emails:write"
+    REPORTS_READ = "reports:read"
+    REPORTS_WRITE = "reports:write"
+    WORKFLOWS_READ = "workflows:read"
+    WORKFLOWS_WRITE = "workflows:write"
     KEYS_WRITE = "keys:write"
     USERS_WRITE = "users:write"
     SECURITY_WRITE = "security:write"
@@ -41,6 +47,8 @@ _VIEWER = frozenset(
         Permission.EVENTS_READ,
         Permission.DELIVERIES_READ,
         Permission.JOBS_READ,
+        Permission.REPORTS_READ,
+        Permission.WORKFLOWS_READ,
         Permission.METRICS,
     }
 )
@@ -50,6 +58,10 @@ _OPERATOR = _VIEWER | {
     Permission.EVENTS_WRITE,
     Permission.DELIVERIES_WRITE,
     Permission.JOBS_WRITE,
+    Permission.EMAILS_READ,
+    Permission.EMAILS_WRITE,
+    Permission.REPORTS_WRITE,
+    Permission.WORKFLOWS_WRITE,
 }
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {

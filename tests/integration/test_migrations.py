@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import SQLModel
 
 import novapulse.core.idempotency
+import novapulse.jobs.models
 import novapulse.mail.models
 import novapulse.security.models
 import novapulse.webhooks.models  # noqa: F401 - the tables of all are compared

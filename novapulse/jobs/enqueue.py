@@ -1,0 +1,144 @@
+"""Making jobs: within the transaction of what they belong to, so that neither is there without the other."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from redis.exceptions import RedisError
+from sqlalchemy import Connection, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from novapulse.core.clock import now_ms
+from novapulse.core.database import bulk_insert, table_of
+from novapulse.core.errors import ConflictError, InvalidError
+from novapulse.core.ids import new_id
+from novapulse.core.runtime import Runtime
+from novapulse.jobs.models import OPEN_STATES, Job, JobState, QueueCount
+from novapulse.jobs.tasks import Task, find_task
+
+JOB = table_of(Job)
+_COUNT = table_of(QueueCount)
+PAYLOAD_MAX = 256 * 1024
+RUN_TASK = "job.run"  # the Taskiq task that runs any of them
+_BATCH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job that is to be made."""
+
+    task: str
+    payload: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    run_at: int | None = None  # ms; None: now
+    priority: int = 5
+    unique_key: str | None = None  # of jobs with the same key one may be open
+    tenant: str | None = None
+    created_by: str = "NovaPulse"
+    schedule_id: str | None = None
+    parent_id: str | None = None
+    max_attempts: int | None = None  # None: as the task says
+    timeout_s: float | None = None
+    id: str | None = None  # where it must be known before, or be the same at each try to make it
+
+
+async def add_job(session: AsyncSession, new: NewJob) -> str:
+    """Add a job within the transaction of `session`; its id. It is begun within a second, or at once after `kick`.
+
+    Raises:
+        InvalidError: unknown task, or a payload that does not fit or is too large.
+        ConflictError: a job with the same unique key is open.
+    """
+    connection = await session.connection()
+    if new.unique_key is not None:
+        open_ = select(JOB.c.id).where(
+            JOB.c.unique_key == new.unique_key, JOB.c.state.in_([state.value for state in OPEN_STATES])
+        )
+        existing = (await session.execute(open_)).scalar_one_or_none()
+        if existing is not None:
+            raise ConflictError(f"A job with the key '{new.unique_key}' is open already: {existing}.")
+    ids = await connection.run_sync(lambda sync: add_jobs_on(sync, [new]))
+    return ids[0]
+
+
+def add_jobs_on(connection: Connection, jobs: Sequence[NewJob]) -> list[str]:
+    """Add many jobs of any tasks in one statement; their ids, in order. See `add_job`."""
+    if not jobs:
+        return []
+    now = now_ms()
+    rows = [_row(new, find_task(new.task), now) for new in jobs]
+    bulk_insert(connection, JOB, rows)
+    for queue in sorted({row["queue"] for row in rows}):
+        count_enqueued(connection, queue, sum(row["queue"] == queue for row in rows))
+    return [row["id"] for row in rows]
+
+
+def count_enqueued(connection: Connection, queue: str, n: int) -> None:
+    """Count jobs that are made, beside the triggers that count rows: a row that went missing shows as a drift."""
+    c = _COUNT.c
+    if connection.dialect.name == "sqlite":
+        connection.execute(
+            update(_COUNT).where(c.queue == queue, c.state == "enqueued", c.shard == 0).values(n=c.n + n)
+        )
+        return
+    from sqlalchemy import func
+    from sqlalchemy.dialects.postgresql import insert
+
+    row = insert(_COUNT).values(queue=queue, state="enqueued", shard=func.pg_backend_pid(), n=n)
+    connection.execute(
+        row.on_conflict_do_update(index_elements=["queue", "state", "shard"], set_={"n": c.n + row.excluded.n})
+    )
+
+
+async def kick(rt: Runtime, queue: str, ids: Sequence[str]) -> None:
+    """Have jobs begun at once, after the commit that made them. Without it, or Valkey, the scheduler does it soon."""
+    if not ids:
+        return
+    with contextlib.suppress(RedisError, OSError, TimeoutError):
+        # Marked first: if the queue does not take them, they count as lost after a while and come again.
+        async with rt.database.write() as session:
+            await session.execute(
+                update(JOB)
+                .where(JOB.c.id.in_(ids), JOB.c.enqueued_at == 0, JOB.c.state == JobState.WAITING.value)
+                .values(enqueued_at=now_ms())
+            )
+        await rt.enqueue(queue, RUN_TASK, [ids[at : at + _BATCH] for at in range(0, len(ids), _BATCH)])
+
+
+def _row(new: NewJob, task: Task, now: int) -> dict[str, Any]:
+    checked = task.check(new.payload)
+    payload = orjson.dumps(checked.model_dump(mode="json")).decode()
+    if len(payload) > PAYLOAD_MAX:
+        raise InvalidError.at("/payload", f"larger than {PAYLOAD_MAX // 1024} KiB; pass an id and read the rest there")
+    if not 0 <= new.priority <= 9:
+        raise InvalidError.at("/priority", "from 0 (first) to 9 (last)")
+    run_at = now if new.run_at is None else new.run_at
+    return {
+        "id": new.id or new_id("job"),
+        "queue": task.queue,
+        "task": task.name,
+        "payload": payload,
+        "state": (JobState.WAITING if run_at <= now else JobState.DELAYED).value,
+        "priority": new.priority,
+        "unique_key": new.unique_key,
+        "tenant": new.tenant,
+        "created_by": new.created_by,
+        "schedule_id": new.schedule_id,
+        "parent_id": new.parent_id,
+        "trace_id": None,
+        "pinned": False,
+        "run_at": run_at,
+        "max_attempts": task.max_attempts if new.max_attempts is None else new.max_attempts,
+        "timeout_s": task.timeout_s if new.timeout_s is None else new.timeout_s,
+        "attempts": 0,
+        "crashes": 0,
+        "enqueued_at": 0,
+        "claims": 0,
+        "lease_until": 0,
+        "cancel_asked": False,
+        "created_at": now,
+    }

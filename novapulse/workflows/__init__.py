@@ -1,0 +1,1 @@
+"""Durable runs of several steps: what the queue `workflow` does."""
