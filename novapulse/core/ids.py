@@ -12,7 +12,7 @@ from uuid_utils import uuid7
 
 Prefix = Literal[
     "wh", "evt", "dlv", "att", "job", "key", "usr", "ses", "rpt", "wf", "run", "eml", "sec", "req",
-    "totp", "rec", "pk", "dev", "rst", "aud",
+    "totp", "rec", "pk", "dev", "rst", "aud", "sch", "log",
 ]  # fmt: skip
 
 _SHAPE = re.compile(r"[a-z]{2,4}_[0-9a-f]{32}")

@@ -34,10 +34,14 @@ class Job(SQLModel, table=True):
     __table_args__ = (
         # A worker takes the most urgent first, however many wait.
         Index("ix_job_ready", "queue", "state", "priority", "id"),
-        Index("ix_job_state", "state", "id"),
+        # Lists: of one state, or of one of it in one queue, newest first.
+        Index("ix_job_state", "state", "queue", "id"),
         Index("ix_job_task", "task", "id"),
         Index("ix_job_queue", "queue", "id"),
         Index("ix_job_fingerprint", "fingerprint", "id"),
+        Index("ix_job_schedule_id", "schedule_id", "id"),
+        Index("ix_job_parent_id", "parent_id", "id"),
+        Index("ix_job_pinned", "id", sqlite_where=text("pinned = 1"), postgresql_where=text("pinned")),
         # As for deliveries: what is due and what got lost are the head of this index; what is over is not in it.
         Index("ix_job_due", "enqueued_at", "run_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
         # Of jobs with the same key one may be open.
@@ -53,8 +57,8 @@ class Job(SQLModel, table=True):
     unique_key: str | None = None
     tenant: str | None = None
     created_by: str = ""  # who asked for it, for people to read
-    schedule_id: str | None = Field(default=None, index=True)
-    parent_id: str | None = Field(default=None, index=True)  # the job or run that it belongs to
+    schedule_id: str | None = None
+    parent_id: str | None = None  # the job or run that it belongs to
     trace_id: str | None = None
     pinned: bool = False  # kept by retention, shown first
     run_at: int = Field(default=0, sa_type=BigInteger)  # not before
@@ -146,9 +150,42 @@ class Schedule(SQLModel, table=True):
     cron: str
     timezone: str = "UTC"
     enabled: bool = True
+    overlap: str = "skip"  # or `queue`: make a job although the one before it is open
     tenant: str | None = None
     created_by: str = ""
     created_at: int = Field(default=0, sa_type=BigInteger)
     next_run_at: int | None = Field(default=None, sa_type=BigInteger, index=True)
     last_run_at: int | None = Field(default=None, sa_type=BigInteger)
     last_job_id: str | None = None
+    last_error: str | None = Field(default=None, sa_type=Text)  # why the last time made no job
+
+
+class JobUndo(SQLModel, table=True):
+    """What was done to a job a moment ago, and how it was before: for ten seconds it can be taken back.
+
+    A job that is discarded leaves when that time is over.
+    """
+
+    __tablename__ = "job_undo"
+
+    job_id: str = Field(primary_key=True)  # or of a delivery
+    act: str  # `cancel` or `discard`
+    until: int = Field(default=0, sa_type=BigInteger)
+    done_at: int = Field(default=0, sa_type=BigInteger)
+    was: str = Field(default="{}", sa_type=Text)  # JSON object: columns and their values
+
+
+class JobBulk(SQLModel, table=True):
+    """How far a bulk action is; its job goes on from here after whatever stopped it."""
+
+    __tablename__ = "job_bulk"
+
+    job_id: str = Field(primary_key=True, foreign_key="job.id", ondelete="CASCADE")
+    cursor: str = ""  # the last id that was looked at
+    seen: int = 0
+    touched: int = 0
+    skipped: int = 0
+    succeeded: int = 0  # of a canary: retried and ended well
+    failures: int = 0  # and failed again
+    batch: str = Field(default="{}", sa_type=Text)  # JSON object: ids that are waited for, and their attempts before
+    batch_at: int = Field(default=0, sa_type=BigInteger)

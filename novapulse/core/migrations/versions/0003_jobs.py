@@ -67,11 +67,19 @@ def upgrade() -> None:
     )
     op.create_index("ix_job_fingerprint", "job", ["fingerprint", "id"], unique=False)
     op.create_index("ix_job_finished_at", "job", ["finished_at"], unique=False)
-    op.create_index("ix_job_parent_id", "job", ["parent_id"], unique=False)
+    op.create_index("ix_job_parent_id", "job", ["parent_id", "id"], unique=False)
+    op.create_index(
+        "ix_job_pinned",
+        "job",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("pinned = 1"),
+        postgresql_where=sa.text("pinned"),
+    )
     op.create_index("ix_job_queue", "job", ["queue", "id"], unique=False)
     op.create_index("ix_job_ready", "job", ["queue", "state", "priority", "id"], unique=False)
-    op.create_index("ix_job_schedule_id", "job", ["schedule_id"], unique=False)
-    op.create_index("ix_job_state", "job", ["state", "id"], unique=False)
+    op.create_index("ix_job_schedule_id", "job", ["schedule_id", "id"], unique=False)
+    op.create_index("ix_job_state", "job", ["state", "queue", "id"], unique=False)
     op.create_index("ix_job_task", "job", ["task", "id"], unique=False)
     op.create_index("uq_job_key", "job", ["unique_key"], unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN)
     op.create_table(
@@ -124,15 +132,40 @@ def upgrade() -> None:
         sa.Column("cron", sa.String(), nullable=False),
         sa.Column("timezone", sa.String(), nullable=False),
         sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("overlap", sa.String(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=True),
         sa.Column("created_by", sa.String(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("next_run_at", sa.BigInteger(), nullable=True),
         sa.Column("last_run_at", sa.BigInteger(), nullable=True),
         sa.Column("last_job_id", sa.String(), nullable=True),
+        sa.Column("last_error", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_schedule_next_run_at", "schedule", ["next_run_at"], unique=False)
+    op.create_table(
+        "job_undo",
+        sa.Column("job_id", sa.String(), nullable=False),
+        sa.Column("act", sa.String(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.Column("done_at", sa.BigInteger(), nullable=False),
+        sa.Column("was", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("job_id"),
+    )
+    op.create_table(
+        "job_bulk",
+        sa.Column("job_id", sa.String(), nullable=False),
+        sa.Column("cursor", sa.String(), nullable=False),
+        sa.Column("seen", sa.Integer(), nullable=False),
+        sa.Column("touched", sa.Integer(), nullable=False),
+        sa.Column("skipped", sa.Integer(), nullable=False),
+        sa.Column("succeeded", sa.Integer(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("batch", sa.Text(), nullable=False),
+        sa.Column("batch_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["job.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("job_id"),
+    )
 
     for queue in _QUEUES:
         op.execute(f"INSERT INTO queue VALUES ('{queue}', 'running', '', '', 0)")
@@ -220,5 +253,5 @@ def downgrade() -> None:
                 op.execute(f"DROP TRIGGER IF EXISTS {table}_{name}")
             else:
                 op.execute(f"DROP FUNCTION IF EXISTS {table}_{name}() CASCADE")
-    for table in ("job_attempt", "job_log", "job", "queue", "queue_count", "schedule"):
+    for table in ("job_attempt", "job_log", "job_undo", "job_bulk", "job", "queue", "queue_count", "schedule"):
         op.drop_table(table)
