@@ -122,6 +122,21 @@ class Settings(BaseSettings):
     )
     job_retention_days: int = Field(7, ge=1, description="Jobs that ended well are kept this long; dead ones 4 times.")
 
+    # Health of queues
+    queue_stalled_s: float = Field(
+        60.0, gt=0, description="A queue in which jobs wait and none ended for this many seconds is stalled."
+    )
+    queue_oldest_s: float = Field(
+        300.0, gt=0, description="A queue whose oldest due job has waited this many seconds is degraded."
+    )
+    queue_error_rate: float = Field(
+        0.2, gt=0, le=1, description="A queue is degraded when this share of the last minute's attempts failed."
+    )
+    queue_growing_s: float = Field(
+        120.0, ge=10, description="A queue whose backlog grew for this many seconds is degraded."
+    )
+    queue_growing_min: int = Field(100, ge=1, description="A backlog of fewer jobs than this is not called growing.")
+
     @field_validator("allow_private_networks", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:

@@ -42,6 +42,14 @@ class Job(SQLModel, table=True):
         Index("ix_job_schedule_id", "schedule_id", "id"),
         Index("ix_job_parent_id", "parent_id", "id"),
         Index("ix_job_pinned", "id", sqlite_where=text("pinned = 1"), postgresql_where=text("pinned")),
+        # How long the oldest has waited.
+        Index(
+            "ix_job_waiting",
+            "queue",
+            "run_at",
+            sqlite_where=text("state = 'waiting'"),
+            postgresql_where=text("state = 'waiting'"),
+        ),
         # As for deliveries: what is due and what got lost are the head of this index; what is over is not in it.
         Index("ix_job_due", "enqueued_at", "run_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
         # Of jobs with the same key one may be open.

@@ -28,6 +28,7 @@ from novapulse.core.database import bulk_insert, table_of
 from novapulse.core.errors import ConflictError, ForbiddenError, ProblemError, TooLargeError, UnavailableError
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
+from novapulse.jobs.enqueue import count_enqueued
 from novapulse.webhooks.feed import Feed
 from novapulse.webhooks.models import Delivery, DeliveryStatus, Event, EventType
 from novapulse.webhooks.routing import Route, RoutingTable, current_table
@@ -186,6 +187,7 @@ class Ingest:
             bulk_insert(connection, _EVENT, [_event_row(event) for event in fresh])
         if deliveries:
             bulk_insert(connection, _DELIVERY, deliveries)
+            count_enqueued(connection, "webhook", len(deliveries))
         return fresh, queued
 
     def _find_duplicates(self, connection: Connection, events: list[_Incoming]) -> None:

@@ -9,12 +9,12 @@ import math
 from collections.abc import Mapping
 
 _PER_DOUBLING = 8
-_BUCKET_MAX = 160  # about 17 minutes
+BUCKET_MAX = 240  # about 12 days
 
 
 def bucket_of(ms: float) -> int:
     """The bucket of a duration in milliseconds; 0 takes everything up to 1 ms."""
-    return 0 if ms <= 1 else min(_BUCKET_MAX, math.ceil(math.log2(ms) * _PER_DOUBLING))
+    return 0 if ms <= 1 else min(BUCKET_MAX, math.ceil(math.log2(ms) * _PER_DOUBLING))
 
 
 def upper_bound_ms(bucket: int) -> float:

@@ -14,6 +14,7 @@ from novapulse.core.database import table_of
 from novapulse.core.errors import NotFoundError
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
+from novapulse.jobs.enqueue import count_enqueued
 from novapulse.core.version import VERSION
 from novapulse.security import audit
 from novapulse.webhooks import audited, deliveries
@@ -87,6 +88,7 @@ async def send_test(
                 | {"tenant": webhook.tenant, "lease_until": lease, "next_attempt_at": now, "created_at": now}
             ],
         )
+        await (await session.connection()).run_sync(count_enqueued, "webhook", 1)
         facts = {"event_type": type_, "delivery_id": delivery_id}
         await audit.append(rt, session, actor, "webhook.tested", target=audited.webhook_target(webhook), detail=facts)
     item = Claim(delivery_id, event_id, webhook_id, type_, 0, 0, True, 0, 1, now, body.encode())

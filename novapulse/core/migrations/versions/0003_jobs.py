@@ -81,6 +81,14 @@ def upgrade() -> None:
     op.create_index("ix_job_schedule_id", "job", ["schedule_id", "id"], unique=False)
     op.create_index("ix_job_state", "job", ["state", "queue", "id"], unique=False)
     op.create_index("ix_job_task", "job", ["task", "id"], unique=False)
+    op.create_index(
+        "ix_job_waiting",
+        "job",
+        ["queue", "run_at"],
+        unique=False,
+        sqlite_where=sa.text("state = 'waiting'"),
+        postgresql_where=sa.text("state = 'waiting'"),
+    )
     op.create_index("uq_job_key", "job", ["unique_key"], unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN)
     op.create_table(
         "job_attempt",
