@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -127,6 +128,11 @@ async def cancel_delivery(rt: Runtime, actor: Actor, delivery_id: str) -> Delive
         NotFoundError: none of this id that the actor may see.
         ConflictError: it has ended already, or is being sent right now.
     """
+    return delivery_view((await cancel_and_tell(rt, actor, delivery_id))[0])
+
+
+async def cancel_and_tell(rt: Runtime, actor: Actor, delivery_id: str) -> tuple[Delivery, dict[str, Any]]:
+    """The same; with the row, and what of it was otherwise before, for `restore_delivery`."""
     actor.require(Permission.DELIVERIES_WRITE)
     now = now_ms()
     async with rt.database.write() as session:
@@ -135,6 +141,7 @@ async def cancel_delivery(rt: Runtime, actor: Actor, delivery_id: str) -> Delive
             raise ConflictError("This delivery is being sent right now; cancel it if the attempt fails.")
         if delivery.status not in (DeliveryStatus.PENDING, DeliveryStatus.RETRYING):
             raise ConflictError(f"This delivery has ended: it is {delivery.status}.")
+        was = {name: getattr(delivery, name) for name in ("status", "next_attempt_at", "reason")}
         delivery.status = DeliveryStatus.CANCELLED
         delivery.next_attempt_at = None
         delivery.finished_at = now
@@ -145,6 +152,31 @@ async def cancel_delivery(rt: Runtime, actor: Actor, delivery_id: str) -> Delive
         if webhook.ordered:
             await (await session.connection()).run_sync(release_next, webhook.id, now=now)
         await audit.append(rt, session, actor, "delivery.cancelled", **delivery_facts(delivery))
+    tell_changed(rt, delivery.webhook_id)
+    return delivery, was
+
+
+async def restore_delivery(
+    rt: Runtime, actor: Actor, delivery_id: str, was: Mapping[str, Any], cancelled_at: int
+) -> DeliveryView:
+    """Take back the cancel of that moment (ms): the delivery is what it was before.
+
+    Raises:
+        NotFoundError: none of this id that the actor may see.
+        ConflictError: it has gone on since.
+    """
+    actor.require(Permission.DELIVERIES_WRITE)
+    async with rt.database.write() as session:
+        delivery = await _find(session, actor, delivery_id, lock=True)
+        if delivery.status != DeliveryStatus.CANCELLED or delivery.finished_at != cancelled_at:
+            raise ConflictError("This delivery has gone on since: there is nothing to take back.")
+        delivery.status = was["status"]
+        delivery.next_attempt_at = was["next_attempt_at"]
+        delivery.reason = was["reason"]
+        delivery.finished_at = None
+        delivery.enqueued_at = 0
+        session.add(delivery)
+        await audit.append(rt, session, actor, "delivery.undone", **delivery_facts(delivery))
     tell_changed(rt, delivery.webhook_id)
     return delivery_view(delivery)
 

@@ -1,0 +1,120 @@
+"""What is done to many jobs in one statement: guarded, so that each is touched once whoever else is at work."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, and_, case, delete, exists, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from novapulse.core.database import bulk_insert, table_of
+from novapulse.core.ids import new_id
+from novapulse.jobs.enqueue import JOB
+from novapulse.jobs.models import OPEN_STATES, JobLog, JobState, JobUndo
+from novapulse.jobs.schemas import Act
+
+_LOG = table_of(JobLog)
+_UNDO = table_of(JobUndo)
+_j = JOB.c
+_OPEN = [state.value for state in OPEN_STATES]
+WAITS = (JobState.WAITING.value, JobState.DELAYED.value)
+
+# In which states a job can be, for an act to touch it.
+TOUCHES: dict[Act, tuple[str, ...]] = {
+    "retry": (JobState.DEAD.value, JobState.CANCELLED.value, JobState.DELAYED.value, JobState.COMPLETED.value),
+    "cancel": (*WAITS, JobState.ACTIVE.value),
+    "discard": (*WAITS, JobState.DEAD.value, JobState.CANCELLED.value, JobState.COMPLETED.value),
+}
+# And without being asked for by its state: what ended well is not done again because a filter says nothing of it.
+TOUCHES_UNASKED: dict[Act, tuple[str, ...]] = {
+    "retry": (JobState.DEAD.value, JobState.CANCELLED.value, JobState.DELAYED.value),
+    "cancel": TOUCHES["cancel"],
+    "discard": (JobState.DEAD.value, JobState.CANCELLED.value),
+}
+
+
+def retry_on(connection: Connection, ids: Sequence[str], states: Sequence[str], *, now: int, by: str) -> list[str]:
+    """Have jobs run now: what ended gets one attempt more. Those it was done for; not where its unique key is taken."""
+    try:
+        with connection.begin_nested():
+            moved = _retry(connection, ids, states, now)
+    except IntegrityError:
+        # Two of them have the same key, or somebody was faster: one by one, those that fit.
+        moved = [id_ for each in ids for id_ in _retry_one(connection, each, states, now)]
+    if moved:
+        connection.execute(delete(_UNDO).where(_UNDO.c.job_id.in_(moved)))
+    note(connection, moved, f"Retried by {by}.", now=now)
+    return moved
+
+
+def _retry_one(connection: Connection, id_: str, states: Sequence[str], now: int) -> list[str]:
+    try:
+        with connection.begin_nested():
+            return _retry(connection, [id_], states, now)
+    except IntegrityError:
+        return []
+
+
+def _retry(connection: Connection, ids: Sequence[str], states: Sequence[str], now: int) -> list[str]:
+    other = JOB.alias()
+    taken = exists(
+        select(other.c.id).where(other.c.unique_key == _j.unique_key, other.c.id != _j.id, other.c.state.in_(_OPEN))
+    )
+    ended = _j.state != JobState.DELAYED.value
+    values = {
+        "state": JobState.WAITING.value,
+        "run_at": now,
+        "enqueued_at": 0,
+        "finished_at": None,
+        "max_attempts": case((and_(ended, _j.attempts >= _j.max_attempts), _j.attempts + 1), else_=_j.max_attempts),
+        # That a person asks for it is a reason to let it try again, even if it killed its workers.
+        "crashes": case((ended, 0), else_=_j.crashes),
+        "error": case((_j.state == JobState.CANCELLED.value, None), else_=_j.error),
+        "result": None,
+        "progress": None,
+        "progress_text": None,
+        "cancel_asked": False,
+        "claimed_by": None,
+        "lease_until": 0,
+    }
+    free = or_(_j.unique_key.is_(None), ~ended, ~taken)
+    done = connection.execute(
+        update(JOB).where(_j.id.in_(ids), _j.state.in_(states), free).values(values).returning(_j.id)
+    )
+    return sorted(done.scalars())
+
+
+def cancel_on(connection: Connection, ids: Sequence[str], *, now: int, by: str) -> tuple[list[str], list[str]]:
+    """Call off what waits, and have workers stop what runs; both."""
+    why = f"Cancelled by {by}."
+    waited = connection.execute(
+        update(JOB)
+        .where(_j.id.in_(ids), _j.state.in_(WAITS))
+        .values(state=JobState.CANCELLED.value, finished_at=now, error=why, enqueued_at=0)
+        .returning(_j.id)
+    )
+    called_off = sorted(waited.scalars())
+    runs = connection.execute(
+        update(JOB)
+        .where(_j.id.in_(ids), _j.state == JobState.ACTIVE.value, _j.cancel_asked.is_(False))
+        .values(cancel_asked=True)
+        .returning(_j.id)
+    )
+    stopping = sorted(runs.scalars())
+    note(connection, called_off, why, now=now)
+    note(connection, stopping, f"Asked to stop by {by}.", now=now)
+    return called_off, stopping
+
+
+def discard_on(connection: Connection, ids: Sequence[str], states: Sequence[str]) -> int:
+    """Delete jobs that do not run."""
+    done = connection.execute(delete(JOB).where(_j.id.in_(ids), _j.state.in_(states)))
+    return done.rowcount
+
+
+def note(connection: Connection, ids: Sequence[str], line: str, *, now: int) -> None:
+    """Write into the jobs' timelines what people did to them."""
+    rows = [{"id": new_id("log"), "job_id": id_, "attempt": 0, "at": now, "level": "act", "line": line} for id_ in ids]
+    if rows:
+        bulk_insert(connection, _LOG, rows)
