@@ -51,7 +51,7 @@ class Job(SQLModel, table=True):
             postgresql_where=text("state = 'waiting'"),
         ),
         # As for deliveries: what is due and what got lost are the head of this index; what is over is not in it.
-        Index("ix_job_due", "enqueued_at", "run_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
+        Index("ix_job_due", "queue", "enqueued_at", "run_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
         # Of jobs with the same key one may be open.
         Index("uq_job_key", "unique_key", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
     )

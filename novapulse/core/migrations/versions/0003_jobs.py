@@ -63,7 +63,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
-        "ix_job_due", "job", ["enqueued_at", "run_at"], unique=False, sqlite_where=_OPEN, postgresql_where=_OPEN
+        "ix_job_due",
+        "job",
+        ["queue", "enqueued_at", "run_at"],
+        unique=False,
+        sqlite_where=_OPEN,
+        postgresql_where=_OPEN,
     )
     op.create_index("ix_job_fingerprint", "job", ["fingerprint", "id"], unique=False)
     op.create_index("ix_job_finished_at", "job", ["finished_at"], unique=False)

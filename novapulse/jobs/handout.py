@@ -1,0 +1,114 @@
+"""Handing out jobs that are owed: whose time has come, what was never queued, what a dead worker held.
+
+Run by the elected scheduler. The database is the truth: whatever Valkey lost is found here again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import structlog
+from redis.exceptions import RedisError
+from sqlalchemy import Connection, bindparam, select, update
+
+from novapulse.core.clock import now_ms
+from novapulse.core.queues import DeadOwners, oldest_queued_at
+from novapulse.core.runtime import Runtime
+from novapulse.jobs.engine.claim import JOB
+from novapulse.jobs.engine.record import recover
+from novapulse.jobs.enqueue import RUN_TASK
+from novapulse.jobs.models import JobState
+
+QUEUES = ("email", "workflow", "report")
+_ROWS = 5_000  # per queue and tick
+_BATCH = 100
+_SLACK_MS = 3_000  # between the mark of a job and its arrival in the queue
+_CARE_EVERY_S = 2.0  # how often lost jobs and those of dead workers are looked for
+
+log = structlog.get_logger(__name__)
+_j = JOB.c
+_WAITING, _DELAYED = JobState.WAITING.value, JobState.DELAYED.value
+_DUE = (
+    select(_j.id)
+    .where(
+        _j.queue == bindparam("b_queue"),
+        _j.enqueued_at == 0,
+        _j.run_at <= bindparam("b_now"),
+        _j.state.in_([_WAITING, _DELAYED]),
+    )
+    .limit(_ROWS)
+)
+_LOST = (
+    select(_j.id)
+    .where(
+        _j.queue == bindparam("b_queue"),
+        _j.enqueued_at > 0,
+        _j.enqueued_at < bindparam("b_before"),
+        _j.state == _WAITING,
+    )
+    .limit(_ROWS)
+)
+
+
+async def hand_out_jobs(rt: Runtime) -> int:
+    """Put on the queues what is due and not there; how many jobs that were."""
+    care = rt.part(_Care)
+    caring = await care.run_if_due()
+    handed = 0
+    for queue in QUEUES:
+        now = now_ms()
+        async with rt.database.read() as session:
+            ids = list((await session.execute(_DUE, {"b_queue": queue, "b_now": now})).scalars())
+            if caring:
+                before = await oldest_queued_at(rt, queue, now) - _SLACK_MS
+                lost = list((await session.execute(_LOST, {"b_queue": queue, "b_before": before})).scalars())
+                if lost:
+                    log.warning("jobs_lost_from_queue", queue=queue, jobs=len(lost), then="handed out again")
+                ids += lost
+        if not ids:
+            continue
+        # Marked first: if the queue does not take them, they count as lost after a while and come again.
+        ids = await rt.database.run_write(lambda connection: _mark(connection, ids, now))  # noqa: B023 - run at once
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
+            await rt.enqueue(queue, RUN_TASK, [ids[at : at + _BATCH] for at in range(0, len(ids), _BATCH)])
+            handed += len(ids)
+    return handed
+
+
+def _mark(connection: Connection, ids: list[str], now: int) -> list[str]:
+    marked: list[str] = []
+    for at in range(0, len(ids), 500):
+        done = connection.execute(
+            update(JOB)
+            .where(_j.id.in_(ids[at : at + 500]), _j.state.in_([_WAITING, _DELAYED]), _j.run_at <= now)
+            .values(state=_WAITING, enqueued_at=now)
+            .returning(_j.id)
+        )
+        marked += done.scalars()
+    return sorted(marked)
+
+
+class _Care:
+    """The slower round: claims of dead workers, and those whose lease is over."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self._next = 0.0
+        self._dead = DeadOwners(rt)
+
+    async def run_if_due(self) -> bool:
+        if time.monotonic() < self._next:
+            return False
+        self._next = time.monotonic() + _CARE_EVERY_S
+        active = _j.state == JobState.ACTIVE.value
+        async with self._rt.database.read() as session:
+            owners = set((await session.execute(select(_j.claimed_by).where(active).distinct())).scalars())
+            overdue = (await session.execute(select(_j.id).where(active, _j.lease_until < now_ms()).limit(1))).first()
+        dead = await self._dead.among(owner for owner in owners if owner)
+        if dead or overdue:
+            found = await self._rt.database.run_write(lambda connection: recover(connection, now=now_ms(), owners=dead))
+            if found:
+                jobs = [(each.id, each.state.value) for each in found]
+                log.warning("jobs_of_dead_workers", workers=dead, jobs=jobs)
+        return True
