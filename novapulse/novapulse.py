@@ -30,6 +30,7 @@ from novapulse.security.screens.policy_map_state import PolicyMapState
 from novapulse.security.screens.security_page import enrol_page, security_page
 from novapulse.security.screens.team_page import team_page
 from novapulse.security.uses import Uses
+from novapulse.tasks import load_all_tasks
 from novapulse.ui.connection import connection_notice
 from novapulse.ui.says import notes
 from novapulse.ui.shell import EARLY_SCRIPT
@@ -42,6 +43,7 @@ from novapulse.webhooks.screens.list_state import ListState
 from worker.enqueue import make_enqueue
 
 _settings = load_settings()
+load_all_tasks(_settings)
 
 
 @asynccontextmanager

@@ -45,4 +45,4 @@ async def _open(rt: Runtime, queues: Sequence[str]) -> dict[str, int]:
         rows = await session.execute(
             select(Job.queue, func.count()).where(Job.state.in_(states), Job.queue.in_(queues)).group_by(Job.queue)  # type: ignore[attr-defined]
         )
-        return {queue: count for queue, count in rows}
+        return {row[0]: row[1] for row in rows}

@@ -29,8 +29,10 @@ log = structlog.get_logger(__name__)
 class Heartbeat:
     """Beats every third of its time to live."""
 
-    def __init__(self, settings: Settings, name: str, queues: list[str], running: Callable[[], dict[str, int]]) -> None:
-        """`running` tells what the worker is doing now, by queue."""
+    def __init__(
+        self, settings: Settings, name: str, slots: dict[str, int], running: Callable[[], dict[str, int]]
+    ) -> None:
+        """`slots` tells of each queue how much the worker runs at once, `running` how much it has now."""
         self._settings = settings
         self._name = name
         self._running = running
@@ -39,7 +41,8 @@ class Heartbeat:
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "version": VERSION,
-            "queues": queues,
+            "queues": list(slots),
+            "slots": slots,
             "started_at": now_ms(),
         }
         self._stop = threading.Event()

@@ -14,12 +14,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from novapulse.core import logging
 from novapulse.core.runtime import Runtime, open_runtime
+from novapulse.jobs.modes import Modes
+from novapulse.jobs.observed import Observed
 from novapulse.settings import Settings
+from novapulse.tasks import load_all_tasks
 from worker.broker import QueueBroker
 from worker.enqueue import make_enqueue
 from worker.heartbeat import Heartbeat
 from worker.receiver import QueueReceiver
 from worker.tasks.email import EmailCrew
+from worker.tasks.jobs import JobsCrew
 from worker.tasks.webhook import WebhookCrew
 
 _JOBS_AT_ONCE = 1_000  # bounded by `room`; Taskiq wants a number
@@ -36,6 +40,11 @@ class Crew(Protocol):
         """How much of what jobs carry is being worked on."""
         ...
 
+    @property
+    def slots(self) -> int:
+        """How much of it can run at once."""
+        ...
+
     def room(self) -> int:
         """How many more jobs can be taken now; none once it is stopping."""
         ...
@@ -49,37 +58,28 @@ class Crew(Protocol):
         ...
 
 
-class _NoCrew:
-    """A queue without tasks: what appears there is parked, not lost."""
-
-    in_flight = 0
-
-    def __init__(self, _rt: Runtime, _owner: str) -> None:
-        self._stopping = False
-
-    def room(self) -> int:
-        return 0 if self._stopping else 1
-
-    def register(self, broker: QueueBroker) -> None:
-        """Nothing to register."""
-
-    async def stop(self, grace_s: float) -> None:  # noqa: ARG002 - as every crew
-        self._stopping = True
-
-
-_CREWS: dict[str, Callable[[Runtime, str], Crew]] = {"email": EmailCrew, "webhook": WebhookCrew}
+_CREWS: dict[str, Callable[[Runtime, str, str], Crew]] = {"email": EmailCrew, "webhook": WebhookCrew}
 
 
 async def run_worker(settings: Settings, queues: Sequence[str], stop: asyncio.Event) -> None:
     """Work on these queues until `stop` is set, then finish or give back what runs."""
     logging.configure(settings, "worker")
+    load_all_tasks(settings)
     enqueue = make_enqueue(settings)
     rt = open_runtime(settings, enqueue)
+    modes = rt.part(Modes)
     name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
-    crews = {queue: _CREWS.get(queue, _NoCrew)(rt, name) for queue in queues}
-    heartbeat = Heartbeat(settings, name, list(queues), lambda: {q: crew.in_flight for q, crew in crews.items()})
+    crews = {queue: _CREWS.get(queue, JobsCrew)(rt, name, queue) for queue in queues}
+    heartbeat = Heartbeat(
+        settings,
+        name,
+        {queue: crew.slots for queue, crew in crews.items()},
+        lambda: {queue: crew.in_flight for queue, crew in crews.items()},
+    )
     try:
         await _wait_for_database(rt, stop)
+        await modes.look()
+        looking = asyncio.create_task(modes.run())
         heartbeat.start()
         receivers = [asyncio.create_task(_receive(settings, queue, name, crew, stop)) for queue, crew in crews.items()]
         log.info("worker_started", worker=name, queues=list(queues))
@@ -91,7 +91,9 @@ async def run_worker(settings: Settings, queues: Sequence[str], stop: asyncio.Ev
         await asyncio.wait(receivers, timeout=2.0)
         for receiver in receivers:
             receiver.cancel()
-        await asyncio.gather(*receivers, return_exceptions=True)
+        looking.cancel()
+        await asyncio.gather(*receivers, looking, return_exceptions=True)
+        await rt.part(Observed).flush()
     finally:
         heartbeat.stop()
         await enqueue.close()

@@ -14,11 +14,14 @@ from redis.exceptions import RedisError
 
 from novapulse.core import idempotency, logging
 from novapulse.core.runtime import Runtime, open_runtime
+from novapulse.jobs.handout import hand_out_jobs
+from novapulse.jobs.modes import end_drains, mirror_modes
 from novapulse.live.sampler import sample
 from novapulse.mail.handout import hand_out_mail
 from novapulse.mail.outbox import delete_old
 from novapulse.security.housekeeping import tidy_accounts
 from novapulse.settings import Settings
+from novapulse.tasks import load_all_tasks
 from novapulse.webhooks.handout import hand_out
 from worker import keys
 from worker.enqueue import make_enqueue
@@ -44,6 +47,9 @@ async def _housekeeping(rt: Runtime) -> None:
 _WORK: tuple[tuple[Callable[[Runtime], Awaitable[object]], float], ...] = (
     (hand_out, 0.5),
     (hand_out_mail, 0.5),
+    (hand_out_jobs, 0.5),
+    (mirror_modes, 1.0),
+    (end_drains, 1.0),
     (sample, 1.0),
     (_housekeeping, 60.0),
     (tidy_accounts, 300.0),
@@ -53,6 +59,7 @@ _WORK: tuple[tuple[Callable[[Runtime], Awaitable[object]], float], ...] = (
 async def run_scheduler(settings: Settings, stop: asyncio.Event) -> None:
     """Stand for election until `stop` is set; do the work while elected."""
     logging.configure(settings, "scheduler")
+    load_all_tasks(settings)
     enqueue = make_enqueue(settings)
     rt = open_runtime(settings, enqueue)
     token = secrets.token_hex(8)

@@ -4,6 +4,8 @@ Paused, nothing new is begun and what runs finishes. Draining, what was made bef
 waits, and once the rest is done the queue is paused. Work is taken in whatever the mode.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportGeneralTypeIssues=false
+# redis-py says of some commands that they answer at once, which its asyncio client does not.
 
 from __future__ import annotations
 

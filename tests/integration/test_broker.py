@@ -64,7 +64,7 @@ class Worker:
 async def working(rt: Runtime, name: str = "w1", room: int = 10, *, alive: bool = True) -> AsyncGenerator[Worker]:
     """A worker at work; `alive`: with a heartbeat."""
     worker = Worker(rt, name, room)
-    heartbeat = Heartbeat(rt.settings, name, [QUEUE], dict) if alive else None
+    heartbeat = Heartbeat(rt.settings, name, {QUEUE: 1}, dict) if alive else None
     if heartbeat is not None:
         heartbeat.start()
     running = asyncio.create_task(worker.run())
@@ -188,7 +188,7 @@ async def test_a_dead_workers_job_is_taken_over_on_a_quiet_queue(rt: Runtime) ->
 
 async def test_a_living_workers_job_is_its_own_however_long_it_takes(rt: Runtime) -> None:
     await left_behind(rt, ["a"], owner="slow")
-    heartbeat = Heartbeat(rt.settings, "slow", [QUEUE], dict)
+    heartbeat = Heartbeat(rt.settings, "slow", {QUEUE: 1}, dict)
     heartbeat.start()
     async with working(rt) as worker:
         await asyncio.sleep(2 * rt.settings.heartbeat_ttl_s)

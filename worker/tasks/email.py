@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from taskiq import Context, TaskiqDepends
@@ -10,6 +11,7 @@ from novapulse.core.runtime import Runtime
 from novapulse.mail.postman import Postman
 from worker.broker import QueueBroker
 from worker.receiver import TAKEOVER_LABEL
+from worker.tasks.jobs import JobsCrew
 
 
 def _postman(context: Annotated[Context, TaskiqDepends()]) -> Postman:
@@ -25,22 +27,24 @@ async def send(
     await postman.send(ids, takeover_from=context.message.labels.get(TAKEOVER_LABEL))
 
 
-class EmailCrew:
-    """Works on the queue; see `worker.runner.Crew`."""
+class EmailCrew(JobsCrew):
+    """Works on the queue, on jobs and on the outbox; see `worker.runner.Crew`."""
 
-    def __init__(self, rt: Runtime, owner: str) -> None:
+    def __init__(self, rt: Runtime, owner: str, queue: str) -> None:
+        super().__init__(rt, owner, queue)
         self._postman = Postman(rt, owner)
 
     @property
     def in_flight(self) -> int:
-        return self._postman.in_flight
+        return super().in_flight + self._postman.in_flight
 
     def room(self) -> int:
-        return self._postman.room()
+        return min(super().room(), self._postman.room())
 
     def register(self, broker: QueueBroker) -> None:
+        super().register(broker)
         broker.state.postman = self._postman
         broker.register_task(send, task_name="email.send")
 
     async def stop(self, grace_s: float) -> None:
-        await self._postman.stop(grace_s)
+        await asyncio.gather(super().stop(grace_s), self._postman.stop(grace_s))

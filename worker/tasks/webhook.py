@@ -6,7 +6,9 @@ from typing import Annotated
 
 from taskiq import Context, TaskiqDepends
 
+from novapulse.core.ids import floor_id
 from novapulse.core.runtime import Runtime
+from novapulse.jobs.modes import Modes
 from novapulse.webhooks.engine import Engine
 from worker.broker import QueueBroker
 from worker.receiver import TAKEOVER_LABEL
@@ -14,35 +16,49 @@ from worker.receiver import TAKEOVER_LABEL
 _BATCH = 100
 
 
-def _engine(context: Annotated[Context, TaskiqDepends()]) -> Engine:
-    return context.state.engine
+def _crew(context: Annotated[Context, TaskiqDepends()]) -> WebhookCrew:
+    return context.state.webhook
 
 
 async def deliver(
     ids: list[str],
     context: Annotated[Context, TaskiqDepends()],
-    engine: Annotated[Engine, TaskiqDepends(_engine)],
+    crew: Annotated[WebhookCrew, TaskiqDepends(_crew)],
 ) -> None:
     """Send these deliveries; returns when each is recorded or back in the database."""
-    await engine.deliver(ids, takeover_from=context.message.labels.get(TAKEOVER_LABEL))
+    await crew.deliver(ids, takeover_from=context.message.labels.get(TAKEOVER_LABEL))
 
 
 class WebhookCrew:
     """Works on the queue; see `worker.runner.Crew`."""
 
-    def __init__(self, rt: Runtime, owner: str) -> None:
+    def __init__(self, rt: Runtime, owner: str, queue: str) -> None:
+        self._queue = queue
         self._engine = Engine(rt, owner)
+        self._modes = rt.part(Modes)
+        self.slots = rt.settings.worker_concurrency
 
     @property
     def in_flight(self) -> int:
         return self._engine.in_flight
 
     def room(self) -> int:
+        if not self._modes.may_begin(self._queue):
+            return 0
         return self._engine.free_slots() // _BATCH
 
     def register(self, broker: QueueBroker) -> None:
-        broker.state.engine = self._engine
+        broker.state.webhook = self
         broker.register_task(deliver, task_name="webhook.deliver")
+
+    async def deliver(self, ids: list[str], *, takeover_from: str | None) -> None:
+        """As the engine does; while the queue is drained, only what was made before: the rest is handed out again."""
+        made_until = self._modes.made_until(self._queue)
+        if made_until is not None:
+            end = floor_id("dlv", made_until + 1)
+            ids = [id_ for id_ in ids if id_ < end]
+        if ids:
+            await self._engine.deliver(ids, takeover_from=takeover_from)
 
     async def stop(self, grace_s: float) -> None:
         await self._engine.stop(grace_s)

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from novapulse.core.clock import now_ms
 from novapulse.core.runtime import Runtime
-from novapulse.jobs.engine.claim import ANY, JOB, LEASE_MS, Claim, asked_to_stop, claim, renew
+from novapulse.jobs.engine.claim import ANY, JOB, Claim, asked_to_stop, claim, renew
 from novapulse.jobs.engine.record import Ended, finish, recover, write_progress
 from novapulse.jobs.engine.run import Context, cancelled, given_back, perform
 from novapulse.jobs.enqueue import RUN_TASK
@@ -108,7 +108,7 @@ class Engine:
         """Run as many jobs as there are ids, if as many wait; returns when they are recorded, or handed back."""
         if not ids:
             return
-        self._begin()
+        self.begin()
         if takeover_from is not None:
             await self._take_over(takeover_from)
         batch = _Batch(ids)
@@ -155,7 +155,8 @@ class Engine:
             batch.unclaimed = 0
             batch.settle()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Look for work from now on, told of any or not."""
         if not self._loops and not self._stopping:
             self._loops = [asyncio.create_task(self._write()), asyncio.create_task(self._keep())]
 

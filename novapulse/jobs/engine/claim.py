@@ -1,4 +1,4 @@
-"""Claiming jobs: one guarded UPDATE says who runs them, the most urgent first, and fences off whoever had them before."""
+"""Claiming jobs, the most urgent first: one guarded UPDATE says who runs them, and fences off whoever did before."""
 
 from __future__ import annotations
 
