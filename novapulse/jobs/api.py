@@ -1,4 +1,4 @@
-"""`/queue/stats` and `/workers`."""
+"""`/workers`."""
 
 from __future__ import annotations
 
@@ -9,18 +9,12 @@ from fastapi import APIRouter, Depends
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.http import ApiRoute
 from novapulse.core.runtime import Runtime, current
-from novapulse.jobs.counts import QueueStats, queue_stats
+from novapulse.jobs.counts import queue_stats
 from novapulse.security.policy import needs
 
 router = APIRouter(route_class=ApiRoute, tags=["Jobs"])
 Rt = Annotated[Runtime, Depends(current)]
 ReadsJobs = Annotated[Actor, needs(Permission.JOBS_READ)]
-
-
-@router.get("/queue/stats")
-async def get_queue_stats(rt: Rt, actor: ReadsJobs) -> QueueStats:
-    """Every queue and worker now; what cannot be known is null."""
-    return await queue_stats(rt, actor)
 
 
 @router.get("/workers")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,11 +17,13 @@ from novapulse.core.clock import now_ms
 from novapulse.core.runtime import Runtime
 from novapulse.live import sampler
 from novapulse.live.room import Room
-from novapulse.live.state import SOME, LiveState, snapshot_vars
+from novapulse.live.shown import snapshot_vars
+from novapulse.live.state import SOME, WORKFLOWS, LiveState
 from novapulse.security.handlers import NAMESPACE, ROOM
 from novapulse.webhooks import feed
 
 _EVERY_S = 0.25  # at most four broadcasts a second, however much happens
+_ALL_EVERY_S = 5.0  # what has not changed is told this often: to who missed when it did
 _CHANGES_MAX = 500
 
 log = structlog.get_logger(__name__)
@@ -37,6 +40,8 @@ class Broadcaster:
         self._changes: dict[str, int] = {}
         self._number = now_ms()  # no number of an earlier process comes again
         self._dirty = False
+        self._told: dict[str, Any] = {}
+        self._all_at = 0.0
 
     async def run(self) -> None:
         """As long as the web process lives."""
@@ -63,6 +68,9 @@ class Broadcaster:
 
     def _take_feed(self, message: dict[str, Any]) -> None:
         self._number += 1
+        if message["kind"] == "workflow":
+            self._take_workflows(message)
+            return
         for item in message["items"]:
             for webhook_id in (item["webhook_id"],) if "webhook_id" in item else item["webhook_ids"]:
                 self._changes[webhook_id] = self._number
@@ -71,9 +79,20 @@ class Broadcaster:
         if message["kind"] == "delivery":
             shown = [item | {"duration_ms": round(item["duration_ms"])} for item in reversed(message["items"])]
             self._feed = [*shown, *self._feed][:30]
+        self._changes["*"] = self._number
+        self._keep_changes()
+
+    def _take_workflows(self, message: dict[str, Any]) -> None:
+        for item in message["items"]:
+            self._changes |= dict.fromkeys(item["ids"], self._number)
+        if message["more"]:
+            self._changes[SOME] = self._number
+        self._changes[WORKFLOWS] = self._number
+        self._keep_changes()
+
+    def _keep_changes(self) -> None:
         if len(self._changes) > _CHANGES_MAX:
             self._changes = dict(sorted(self._changes.items(), key=lambda pair: pair[1])[-_CHANGES_MAX:])
-        self._changes["*"] = self._number
         self._dirty = True
 
     async def _tell(self) -> None:
@@ -87,8 +106,18 @@ class Broadcaster:
             if self._snapshot is not None:
                 delta |= snapshot_vars(self._snapshot)
                 self._snapshot = None
-            suffixed = {f"{key}_rx_state_": value for key, value in delta.items()}
+            suffixed = {f"{key}_rx_state_": value for key, value in self._news(delta).items()}
             try:
                 await self._app.sio.emit("event", StateUpdate(delta={name: suffixed}), namespace=NAMESPACE, room=ROOM)
             except Exception as error:  # a broken socket must not silence the others
                 log.warning("broadcast_failed", error=repr(error)[:200])
+
+    def _news(self, delta: dict[str, Any]) -> dict[str, Any]:
+        """What differs from what was told last; now and then all of it."""
+        now = time.monotonic()
+        if now >= self._all_at:
+            self._all_at, self._told = now + _ALL_EVERY_S, {}
+        news = {name: value for name, value in delta.items() if name not in self._told or self._told[name] != value}
+        # The next message is compared with this one: a list that grows in place must not change it.
+        self._told |= {name: dict(value) if name == "changes" else value for name, value in news.items()}
+        return news

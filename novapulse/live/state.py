@@ -13,9 +13,11 @@ from novapulse.core.actor import Permission
 from novapulse.core.runtime import current
 from novapulse.live.room import Room
 from novapulse.live.sampler import LAST
+from novapulse.live.shown import snapshot_vars
 from novapulse.security.handlers import handler, handler_actor
 
-SOME = "?"  # too many webhooks changed at once to name all
+SOME = "?"  # too many changed at once to name all
+WORKFLOWS = "workflows"  # any workflow, or a run of any
 
 
 class LiveState(rx.State):
@@ -23,12 +25,13 @@ class LiveState(rx.State):
 
     at: str = ""
     per_s: float = 0.0
-    rates: list[dict[str, float]] = []  # noqa: RUF012 - Reflex copies defaults
-    queues: list[dict[str, Any]] = []  # noqa: RUF012
+    rate_line: str = ""  # deliveries per second in the last minute, as the path of an SVG (`shown.line`)
+    queues: list[dict[str, Any]] = []  # noqa: RUF012 - Reflex copies defaults; see `shown` for what is in it
+    totals: dict[str, str] = {}  # noqa: RUF012
     workers: list[dict[str, Any]] = []  # noqa: RUF012
     overview: dict[str, Any] = {}  # noqa: RUF012
     feed: list[dict[str, Any]] = []  # noqa: RUF012
-    # Webhook id, "*" for any, or SOME -> number of the last message about it.
+    # Id of a webhook, workflow or run, "*" for any webhook, WORKFLOWS or SOME -> number of the last message about it.
     changes: dict[str, int] = {}  # noqa: RUF012
 
     audit_seq: int = 0  # of the newest row of the audit log
@@ -39,46 +42,18 @@ class LiveState(rx.State):
     async def load(self) -> None:
         """The first snapshot, for a page that has just opened."""
         self.may = sorted((await handler_actor(self)).permissions)
-        found = await current().valkey.get(LAST)
-        if found:
-            for name, value in snapshot_vars(orjson.loads(found)).items():
-                setattr(self, name, value)
+        await self._read()
 
     @handler(Permission.WEBHOOKS_READ)
     @rx.event
     async def pause(self, on: bool) -> None:
         """Stop live changes for this connection, or have them again."""
         await current().part(Room).pause(EventContext.get().router_data.get(RouteVar.SESSION_ID, ""), bool(on))
+        if not on:
+            await self._read()
 
-
-def snapshot_vars(snapshot: dict[str, Any]) -> dict[str, Any]:
-    """A snapshot of the sampler as the variables above."""
-    overview = snapshot["overview"]
-    rate = overview["success_rate"]
-    attempts = overview["series"]
-    return {
-        "at": snapshot["at"],
-        "audit_seq": snapshot.get("audit_seq", 0),  # not in what the version before has left in Valkey
-        "per_s": snapshot["per_s"],
-        "rates": [{"v": rate_} for rate_ in snapshot["rates"]],
-        "queues": [queue | {name: _shown(queue[name]) for name in _COUNTS} for queue in snapshot["queues"]],
-        "workers": [worker | {"mb": _megabytes(worker["rss_bytes"])} for worker in snapshot["workers"] or []],
-        "overview": overview
-        | {name: _shown(overview[name]) for name in ("delivered", "failed", "open")}
-        | {
-            "rate": "–" if rate is None else f"{rate * 100:.2f} %".replace("100.00", "100"),
-            "p95": "–" if overview["p95_ms"] is None else f"{overview['p95_ms']:.0f} ms",
-            "series": [{"at": p["at"], "ok": p["delivered"], "failed": p["failed"]} for p in attempts],
-        },
-    }
-
-
-_COUNTS = ("waiting", "active", "completed", "parked", "workers")
-
-
-def _shown(count: int | None) -> str:
-    return "?" if count is None else f"{count:,}"
-
-
-def _megabytes(size: int | None) -> str:
-    return "?" if size is None else f"{size / 1e6:.0f} MB"
+    async def _read(self) -> None:
+        found = await current().valkey.get(LAST)
+        if found:
+            for name, value in snapshot_vars(orjson.loads(found)).items():
+                setattr(self, name, value)

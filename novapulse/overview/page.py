@@ -10,7 +10,7 @@ import reflex as rx
 
 from novapulse.live.state import LiveState
 from novapulse.overview.state import OverviewState
-from novapulse.ui.components import section, skeleton_rows, sparkline, stat_card, status_badge
+from novapulse.ui.components import section, skeleton_rows, spark, stat_card, status_badge
 from novapulse.ui.parts import page_link, time_ago, watch
 from novapulse.ui.shell import page_head, shell
 
@@ -45,7 +45,7 @@ def _live() -> rx.Component:
             rx.box(
                 rx.text("Deliveries per second", size="1", color="var(--gray-11)", weight="medium"),
                 rx.text(LiveState.per_s, size="6", weight="bold", custom_attrs={"data-testid": "stat-rate-now"}),
-                sparkline(LiveState.rates),
+                spark(LiveState.rate_line, "Deliveries per second in the last minute"),
                 class_name="np-card np-num",
             ),
             class_name="np-stats",

@@ -203,3 +203,24 @@ def sparkline(points: Any, key: str = "v") -> rx.Component:
         margin={"top": 2, "right": 0, "left": 0, "bottom": 0},
         custom_attrs={"accessibilityLayer": False},  # or each line would be a stop for the keyboard
     )
+
+
+def spark(path: Any, label: str) -> rx.Component:
+    """A small line of the last minute, drawn from the path of `live.shown.line`."""
+    return rx.el.svg(
+        rx.el.path(
+            d=path,
+            fill="none",
+            stroke="var(--accent-9)",
+            stroke_width="1.5",
+            stroke_linecap="round",
+            stroke_linejoin="round",
+            custom_attrs={"vectorEffect": "non-scaling-stroke"},
+        ),
+        view_box="0 0 60 21",
+        preserve_aspect_ratio="none",
+        width="100%",
+        height="36",
+        role="img",
+        custom_attrs={"aria-label": label},
+    )
