@@ -24,7 +24,7 @@ from novapulse.core.clock import now_ms
 from novapulse.core.runtime import Runtime
 from novapulse.jobs.engine.claim import ANY, JOB, Claim, asked_to_stop, claim, renew
 from novapulse.jobs.engine.record import Ended, finish, recover, write_progress
-from novapulse.jobs.engine.run import Context, cancelled, given_back, perform
+from novapulse.jobs.engine.run import Context, broken_off, cancelled, given_back, perform
 from novapulse.jobs.enqueue import RUN_TASK
 from novapulse.jobs.models import JobState
 from novapulse.jobs.modes import Modes
@@ -90,6 +90,7 @@ class Engine:
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()  # two transactions of ours must not wait for each other's rows
         self._stopping = False
+        self._back: list[str] = []  # handed back because this process stops
         self._loops: list[asyncio.Task[None]] = []
 
     @property
@@ -135,11 +136,6 @@ class Engine:
                 loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         self._hand_back_ready()
-        back = [ended.id for _, ended in self._ended if ended.state is JobState.WAITING]
-        now = now_ms()
-        for _, ended in self._ended:
-            if ended.state is JobState.WAITING:
-                ended.enqueued_at = now
         try:
             while self._ended:
                 await self._turn(claiming=False)
@@ -147,10 +143,10 @@ class Engine:
             log.error("jobs_not_recorded", queue=self.queue, jobs=list(self._held), error=str(error)[:200])
         if self._held:
             log.error("jobs_did_not_stop", queue=self.queue, jobs=list(self._held), then="others run them")
-        if back:
-            log.warning("jobs_handed_back", queue=self.queue, jobs=back)
+        if self._back:
+            log.warning("jobs_handed_back", queue=self.queue, jobs=self._back)
         promised = [id_ for batch in self._batches for id_ in batch.ids[: batch.unclaimed]]
-        await self._enqueue(back + promised)
+        await self._enqueue(self._back + promised)
         for batch in self._batches:
             batch.unclaimed = 0
             batch.settle()
@@ -275,7 +271,7 @@ class Engine:
         try:
             ended = await perform(held.claim, context)
         except asyncio.CancelledError:
-            ended = _stopped(held, started)
+            ended = self._stopped(held, started)
         took_ms = (time.perf_counter() - began) * 1000
         self._run_ms += (min(took_ms, 10_000.0) - self._run_ms) / 16
         self._running.discard(held)
@@ -290,6 +286,16 @@ class Engine:
         self._start()
         self._wake.set()
 
+    def _stopped(self, held: _Held, started: int) -> Ended | None:
+        """What the end of a cancelled run means."""
+        if held.why == "asked":
+            return cancelled(held.claim, started)
+        if held.why == "lost":
+            return None  # whoever has it now says what becomes of it
+        if held.why == "stop":
+            return self._give_back(held.claim)
+        return broken_off(held.claim, started)
+
     def _cancel(self, held: _Held, why: str) -> None:
         held.why = held.why or why
         if held.task is not None:
@@ -299,8 +305,15 @@ class Engine:
         """Undo claims that were not begun; with `since`, only what was claimed before it."""
         for held in [held for held in self._ready if since is None or held.since < since]:
             self._ready.remove(held)
-            self._ended.append((held, given_back(held.claim)))
+            self._ended.append((held, self._give_back(held.claim)))
             self._wake.set()
+
+    def _give_back(self, item: Claim) -> Ended:
+        """An undone claim; of a process that stops, which puts it on the queue itself, at once."""
+        if not self._stopping:
+            return given_back(item)
+        self._back.append(item.id)
+        return given_back(item, enqueued_at=now_ms())
 
     # Keeping: leases, requests to cancel, progress and logs, and looking for what no entry told of.
 
@@ -402,12 +415,3 @@ class Engine:
             await self._rt.enqueue(self.queue, RUN_TASK, [ids[at : at + 100] for at in range(0, len(ids), 100)])
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("jobs_not_enqueued", count=len(ids), error=str(error)[:200], then="the scheduler will")
-
-
-def _stopped(held: _Held, started: int) -> Ended | None:
-    """What the end of a cancelled run means."""
-    if held.why == "asked":
-        return cancelled(held.claim, started)
-    if held.why == "lost":
-        return None  # whoever has it now says what becomes of it
-    return given_back(held.claim)

@@ -105,6 +105,14 @@ def cancelled(claim: Claim, started: int) -> Ended:
     return _end(claim, JobState.CANCELLED, now_ms(), started, error="Cancelled while it ran.")
 
 
+def broken_off(claim: Claim, started: int) -> Ended:
+    """The end of a job that let a cancellation through which nobody asked for: of something it waited for."""
+    task = TASKS[claim.task]
+    return _failed(
+        claim, started, "Something it waited for was cancelled.", retry_at=_retry_at(claim, task.backoff, None)
+    )
+
+
 def given_back(claim: Claim, *, enqueued_at: int = 0) -> Ended:
     """A claim that is undone: the job waits again, and that was no attempt."""
     now = now_ms()
