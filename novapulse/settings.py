@@ -21,7 +21,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from novapulse.mail.server import parse_smtp_url
-from novapulse.security.rates import Rates, parse_rates
+from novapulse.security.rates import Rates, parse_domain_rates, parse_rates
 
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")  # RFC 5321, 4.1.2, without quotes
 _LONGEST_SOCKET_PATH = 100  # bytes; the limit is 108 on Linux, 104 on macOS
@@ -112,6 +112,28 @@ class Settings(BaseSettings):
         SecretStr(""), description="smtp[s]://user:password@host:port; empty means no mail is sent."
     )
     mail_from: str = Field("", description="Sender, e.g. NovaPulse <novapulse@example.com>; empty: by the public URL.")
+    mail_domain_limits: Annotated[dict[str, Rates], NoDecode] = Field(
+        default_factory=dict,
+        description="Messages per receiving domain, e.g. `gmail.com=20/1s 1000/1h; *=100/60s`; `*` is each other one.",
+    )
+    mail_content_days: int = Field(
+        7, ge=0, description="What a message said can be read for this many days after it is over; 0: no longer."
+    )
+    mail_retention_days: int = Field(30, ge=1, description="Messages are remembered for this many days.")
+    max_mail_bytes: int = Field(
+        10 * 1024**2,
+        ge=1024,
+        description="Largest body of an e-mail with its attachments that the API takes, in bytes.",
+    )
+
+    # Reports
+    reports_dir: Path | None = Field(
+        None, description="Folder of finished reports, shared by all machines; empty: `reports` in the data folder."
+    )
+    report_retention_days: int = Field(30, ge=1, description="A report's file is deleted after this many days.")
+    report_mail_max_bytes: int = Field(
+        8 * 1024**2, ge=0, description="A larger report is not attached to its e-mail, which then links to it."
+    )
 
     # Workers
     shutdown_timeout_s: float = Field(10.0, gt=0, description="How long a stopping process lets running work finish.")
@@ -178,6 +200,11 @@ class Settings(BaseSettings):
             parse_smtp_url(value.get_secret_value())
         return value
 
+    @field_validator("mail_domain_limits", mode="before")
+    @classmethod
+    def _domain_limits(cls, value: object) -> object:
+        return parse_domain_rates(value) if isinstance(value, str) else value
+
     @field_validator("mail_from")
     @classmethod
     def _mail_from(cls, value: str) -> str:
@@ -212,6 +239,11 @@ class Settings(BaseSettings):
             if url.startswith(plain):
                 return driver + url.removeprefix(plain)
         return url
+
+    @cached_property
+    def reports(self) -> Path:
+        """Where finished reports are."""
+        return self.reports_dir or self.data_dir / "reports"
 
     @cached_property
     def valkey(self) -> str:

@@ -22,7 +22,6 @@ from worker.broker import QueueBroker
 from worker.enqueue import make_enqueue
 from worker.heartbeat import Heartbeat
 from worker.receiver import QueueReceiver
-from worker.tasks.email import EmailCrew
 from worker.tasks.jobs import JobsCrew
 from worker.tasks.webhook import WebhookCrew
 
@@ -58,7 +57,7 @@ class Crew(Protocol):
         ...
 
 
-_CREWS: dict[str, Callable[[Runtime, str, str], Crew]] = {"email": EmailCrew, "webhook": WebhookCrew}
+_CREWS: dict[str, Callable[[Runtime, str, str], Crew]] = {"webhook": WebhookCrew}
 
 
 async def run_worker(settings: Settings, queues: Sequence[str], stop: asyncio.Event) -> None:

@@ -14,11 +14,13 @@ from redis.exceptions import RedisError
 
 from novapulse.core import idempotency, logging
 from novapulse.core.runtime import Runtime, open_runtime
+from novapulse.jobs.conservation import reconcile
 from novapulse.jobs.handout import hand_out_jobs
 from novapulse.jobs.modes import end_drains, mirror_modes
+from novapulse.jobs.retention import delete_old_jobs, finish_discards
+from novapulse.jobs.schedules import fire_schedules
 from novapulse.live.sampler import sample
-from novapulse.mail.handout import hand_out_mail
-from novapulse.mail.outbox import delete_old
+from novapulse.mail.retention import delete_old_mail
 from novapulse.security.housekeeping import tidy_accounts
 from novapulse.settings import Settings
 from novapulse.tasks import load_all_tasks
@@ -40,17 +42,20 @@ log = structlog.get_logger(__name__)
 
 async def _housekeeping(rt: Runtime) -> None:
     await idempotency.delete_expired(rt)
-    await delete_old(rt)
+    await delete_old_mail(rt)
 
 
 # What is done, and how many seconds lie between two times.
 _WORK: tuple[tuple[Callable[[Runtime], Awaitable[object]], float], ...] = (
     (hand_out, 0.5),
-    (hand_out_mail, 0.5),
     (hand_out_jobs, 0.5),
     (mirror_modes, 1.0),
     (end_drains, 1.0),
+    (fire_schedules, 0.5),
+    (finish_discards, 1.0),
+    (delete_old_jobs, 60.0),
     (sample, 1.0),
+    (reconcile, 5.0),
     (_housekeeping, 60.0),
     (tidy_accounts, 300.0),
 )

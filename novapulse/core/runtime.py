@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from redis.asyncio import Redis
 
@@ -32,6 +32,15 @@ class Enqueue(Protocol):
         ...
 
 
+@runtime_checkable
+class Closing(Protocol):
+    """A part that has something to give back."""
+
+    async def close(self) -> None:
+        """Give it back."""
+        ...
+
+
 @dataclass(slots=True)
 class Runtime:
     """The resources of one process."""
@@ -51,7 +60,10 @@ class Runtime:
         return found  # pyright: ignore[reportReturnType]
 
     async def close(self) -> None:
-        """Give everything back."""
+        """Give everything back; parts that hold something have an asynchronous `close`."""
+        for part in list(self._parts.values()):
+            if isinstance(part, Closing):
+                await part.close()
         await self.valkey.aclose()
         await self.database.close()
 

@@ -11,8 +11,8 @@ _JITTER = 0.2  # a delay is lengthened by up to this share, so that failures do 
 GIVE_UP_MS = 24 * 3_600_000
 
 
-def next_attempt(attempts: int, created_at: int, now: int, random: Callable[[], float]) -> int | None:
-    """When (ms) the attempt after the `attempts`th is due; None: it was the last."""
+def next_attempt(attempts: int, first_at: int, now: int, random: Callable[[], float]) -> int | None:
+    """When (ms) the attempt after the `attempts`th is due; None: it was the last. The first was at `first_at`."""
     delay_s = _DELAYS_S[attempts - 1] if attempts <= len(_DELAYS_S) else _LATER_S
     at = now + round(delay_s * 1000 * (1 + _JITTER * random()))
-    return at if at < created_at + GIVE_UP_MS else None
+    return at if at < first_at + GIVE_UP_MS else None

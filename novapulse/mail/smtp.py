@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import re
 import ssl
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from email.message import EmailMessage
 from enum import StrEnum
 
@@ -46,6 +47,11 @@ class Outcome:
 
     verdict: Verdict
     words: str = ""  # the server's, or those of the error
+    apart: Mapping[str, Outcome] = field(default_factory=dict[str, "Outcome"])  # recipients that fared otherwise
+
+    def of(self, recipient: str) -> Outcome:
+        """What it means for one recipient."""
+        return self.apart.get(recipient, self)
 
 
 class SmtpConnection:
@@ -54,6 +60,7 @@ class SmtpConnection:
     def __init__(self, server: SmtpServer, hello: str) -> None:
         """`hello` is the name we greet with."""
         self._server = server
+        self._used = False
         self._client = SMTP(
             hostname=server.host,
             port=server.port,
@@ -71,6 +78,7 @@ class SmtpConnection:
         if self._client.is_connected:
             return None
         self._client.close()
+        self._used = False
         try:
             await self._client.connect()
         except (SMTPException, OSError, ValueError) as error:
@@ -82,13 +90,19 @@ class SmtpConnection:
         """Whether the open connection is."""
         return self._client.get_transport_info("sslcontext") is not None
 
-    async def send(self, mail: EmailMessage) -> Outcome:
+    @property
+    def is_open(self) -> bool:
+        """Whether it is connected, as far as is known."""
+        return self._client.is_connected
+
+    async def send(self, mail: EmailMessage, recipients: Sequence[str]) -> Outcome:
         """Send one message; never raises for what the server does."""
-        reused = self._client.is_connected
-        outcome = await self._try(mail)
+        reused = self.is_open and self._used
+        self._used = True
+        outcome = await self._try(mail, recipients)
         if reused and outcome.verdict is Verdict.DROPPED:
             # Servers close what has been open or has sent for long: that says nothing of this message.
-            outcome = await self._try(mail)
+            outcome = await self._try(mail, recipients)
         return outcome
 
     async def close(self) -> None:
@@ -98,12 +112,15 @@ class SmtpConnection:
                 await self._client.quit(timeout=_GOODBYE_S)
         self._client.close()
 
-    async def _try(self, mail: EmailMessage) -> Outcome:
+    async def _try(self, mail: EmailMessage, recipients: Sequence[str]) -> Outcome:
         closed = await self.open()
         if closed is not None:
             return closed
+        self._used = True
         try:
-            await self._client.send_message(mail, timeout=ANSWER_TIMEOUT_S)
+            refused, answer = await self._client.send_message(
+                mail, recipients=list(recipients), timeout=ANSWER_TIMEOUT_S
+            )
         except asyncio.CancelledError:
             # In the middle of a message a goodbye would be part of it; hung up on, the server forgets it.
             self._client.close()
@@ -113,29 +130,41 @@ class SmtpConnection:
             if outcome.verdict in (Verdict.DROPPED, Verdict.AWAY):
                 self._client.close()
             return outcome
-        return Outcome(Verdict.SENT)
+        apart = {address: _judge_code(said.code, f"{said.code} {said.message}") for address, said in refused.items()}
+        return Outcome(Verdict.SENT, _one_line(answer), apart)
 
 
 def judge(error: Exception) -> Outcome:
     """What an error while a message was being sent means for it."""
-    words = words_of(error)
     if isinstance(error, SMTPRecipientsRefused):
-        return judge(error.recipients[0])
+        apart = {each.recipient: judge(each) for each in error.recipients}
+        first = judge(error.recipients[0])
+        return Outcome(first.verdict, first.words, apart)
+    words = words_of(error)
     if isinstance(error, SMTPResponseException):
-        if error.code in _NOT_FOR_US:
-            return Outcome(Verdict.AWAY, words)
-        if 500 <= error.code <= 599:
-            return Outcome(Verdict.REFUSED, words)
-        if 400 <= error.code <= 499 and error.code != _CLOSING:
-            return Outcome(Verdict.LATER, words)
-        return Outcome(Verdict.DROPPED, words)
+        return _judge_code(error.code, words)
     if isinstance(error, (SMTPNotSupported, ValueError)):
         # An address that this server, or SMTP, has no way to name.
         return Outcome(Verdict.REFUSED, words)
     return Outcome(Verdict.DROPPED, words)
 
 
+def _judge_code(code: int, words: str) -> Outcome:
+    words = _one_line(words)
+    if code in _NOT_FOR_US:
+        return Outcome(Verdict.AWAY, words)
+    if 500 <= code <= 599:
+        return Outcome(Verdict.REFUSED, words)
+    if 400 <= code <= 499 and code != _CLOSING:
+        return Outcome(Verdict.LATER, words)
+    return Outcome(Verdict.DROPPED, words)
+
+
 def words_of(error: Exception) -> str:
     """What an error says, as one line."""
     said = f"{error.code} {error.message}" if isinstance(error, SMTPResponseException) else str(error)
-    return re.sub(r"[\s\x00-\x1f\x7f\ud800-\udfff]+", " ", said).strip()[:_WORDS_MAX] or type(error).__name__
+    return _one_line(said) or type(error).__name__
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"[\s\x00-\x1f\x7f\ud800-\udfff]+", " ", text).strip()[:_WORDS_MAX]

@@ -15,6 +15,7 @@ from enum import StrEnum
 
 _SECOND_US = 1_000_000
 _RATE = re.compile(r"(\d{1,9})/(\d{0,5})(s|m|h|d)")
+_DOMAIN = re.compile(r"\*|[a-z0-9-]+(\.[a-z0-9-]+)*")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PER_SECOND_MAX = 1_000_000  # a permit takes a whole number of microseconds to come back
 _WINDOW_MAX_S = 7 * 86_400
@@ -72,6 +73,24 @@ def parse_rates(text: str) -> Rates:
     if not found:
         raise ValueError("it is empty; write a rate like 600/60s, or off for no limit")
     return tuple(found)
+
+
+def parse_domain_rates(text: str) -> dict[str, Rates]:
+    """`example.com=20/1s 1000/1h; *=100/60s`: the rates of domains, and of each that is not named.
+
+    Raises:
+        ValueError: something else.
+    """
+    found: dict[str, Rates] = {}
+    for entry in filter(None, (part.strip() for part in text.split(";"))):
+        name, separator, rates = entry.partition("=")
+        domain = name.strip().lower()
+        if not separator or not _DOMAIN.fullmatch(domain):
+            raise ValueError(f"'{entry}' is no limit; write one like example.com=100/60s")
+        if domain in found:
+            raise ValueError(f"'{domain}' has two limits; put the second rate behind the first")
+        found[domain] = parse_rates(rates)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from novapulse.core.runtime import open_runtime
-from novapulse.mail.postman import CONNECTIONS
+from novapulse.mail.pool import CONNECTIONS
 from novapulse.security.notices import Notice, tell
 from novapulse.settings import Settings
 from tests.chaos.conftest import House, free_port, wait_until

@@ -57,7 +57,7 @@ async def test_mail_goes_encrypted_and_signed_in(rt: Runtime, secured: tuple[Pos
     office, scheme = secured
     set_server(rt, office.url(LOGIN, scheme))
     (email_id,) = await queued(rt)
-    await send(rt, [email_id])
+    await send(rt)
     row = await row_of(rt, email_id)
     assert (row.status, row.error) == (EmailStatus.SENT, None)
     (arrived,) = office.arrived
@@ -69,7 +69,7 @@ async def test_a_wrong_password_is_no_fault_of_the_message(rt: Runtime, secured:
     office, scheme = secured
     set_server(rt, office.url("nova:wrong-password", scheme))
     ids = await queued(rt, 2)
-    await send(rt, ids)
+    await send(rt)
     assert office.connections == 1, "the server is not asked once more for each message"
     for id_ in ids:
         row = await row_of(rt, id_)
@@ -82,7 +82,7 @@ async def test_a_server_that_wants_a_sign_in_and_gets_none_is_tried_again(rt: Ru
     with opened(PostOffice(users=USERS, starttls=certificate(authority))) as office:
         set_server(rt, office.url())
         (email_id,) = await queued(rt)
-        await send(rt, [email_id])
+        await send(rt)
     row = await row_of(rt, email_id)
     assert (row.status, row.attempts) == (EmailStatus.PENDING, 1)
     assert row.error.startswith("530")
@@ -98,7 +98,7 @@ async def test_nothing_is_said_to_a_server_whose_certificate_is_not_right(
     with opened(PostOffice(users=USERS, **tls)) as office:
         set_server(rt, office.url(LOGIN, scheme))
         (email_id,) = await queued(rt)
-        await send(rt, [email_id])
+        await send(rt)
         assert office.arrived == []
     row = await row_of(rt, email_id)
     assert (row.status, row.attempts) == (EmailStatus.PENDING, 1)
@@ -109,7 +109,7 @@ async def test_where_starttls_is_required_nothing_is_said_without_it(rt: Runtime
     with opened() as office:
         set_server(rt, office.url(query="?starttls=required"))
         (email_id,) = await queued(rt)
-        await send(rt, [email_id])
+        await send(rt)
         assert office.arrived == []
         assert "STARTTLS" in (await row_of(rt, email_id)).error
 
@@ -119,11 +119,12 @@ async def test_starttls_is_used_where_it_is_offered_and_not_where_it_must_not_be
 ) -> None:
     with opened(PostOffice(starttls=certificate(authority))) as office:
         set_server(rt, office.url())
-        await send(rt, await queued(rt))
+        await queued(rt)
+        await send(rt)
         assert [arrived.encrypted for arrived in office.arrived] == [True]
         set_server(rt, office.url(query="?starttls=never"))
         (email_id,) = await queued(rt)
-        await send(rt, [email_id])
+        await send(rt)
         assert (await row_of(rt, email_id)).error.startswith("530"), "this office takes nothing in the clear"
 
 
