@@ -11,6 +11,7 @@ from novapulse.core.http import BodyLimit, RequestId
 from novapulse.core.problems import install
 from novapulse.core.version import VERSION
 from novapulse.jobs.api import router as jobs_router
+from novapulse.jobs.schedules_api import router as schedules_router
 from novapulse.jobs.stats_api import router as queues_router
 from novapulse.operations.api import router as operations_router
 from novapulse.security import pages
@@ -25,7 +26,7 @@ _DESCRIPTION = """Send events, manage webhooks, and see what became of each deli
 
 Send an API key as `Authorization: Bearer np_live_...`. Errors are RFC 9457 problem documents."""
 
-API_ROUTERS = (webhooks_router, jobs_router, queues_router, *security_routers, operations_router)
+API_ROUTERS = (webhooks_router, jobs_router, queues_router, schedules_router, *security_routers, operations_router)
 
 
 def make_api(settings: Settings) -> FastAPI:

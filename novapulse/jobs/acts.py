@@ -107,10 +107,11 @@ def cancel_on(connection: Connection, ids: Sequence[str], *, now: int, by: str) 
     return called_off, stopping
 
 
-def discard_on(connection: Connection, ids: Sequence[str], states: Sequence[str]) -> int:
-    """Delete jobs that do not run."""
-    done = connection.execute(delete(JOB).where(_j.id.in_(ids), _j.state.in_(states)))
-    return done.rowcount
+def discard_on(connection: Connection, ids: Sequence[str], states: Sequence[str]) -> list[str]:
+    """Delete jobs that do not run; those that are gone."""
+    idle = [state for state in states if state != JobState.ACTIVE]
+    done = connection.execute(delete(JOB).where(_j.id.in_(ids), _j.state.in_(idle)).returning(_j.id))
+    return sorted(done.scalars())
 
 
 def note(connection: Connection, ids: Sequence[str], line: str, *, now: int) -> None:

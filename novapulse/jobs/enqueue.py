@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
+from pydantic_core import PydanticSerializationError
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from novapulse.core import exact
 from novapulse.core.clock import now_ms
 from novapulse.core.database import bulk_insert, table_of
 from novapulse.core.errors import ConflictError, InvalidError
@@ -111,8 +112,11 @@ async def kick(rt: Runtime, queue: str, ids: Sequence[str]) -> None:
 
 def _row(new: NewJob, task: Task, now: int) -> dict[str, Any]:
     checked = task.check(new.payload)
-    payload = orjson.dumps(checked.model_dump(mode="json")).decode()
-    if len(payload) > PAYLOAD_MAX:
+    try:
+        payload = exact.dumps(checked.model_dump(mode="json"))
+    except (PydanticSerializationError, TypeError, ValueError) as error:
+        raise InvalidError.at("/payload", f"cannot be written as JSON: {error}"[:300]) from None
+    if len(payload.encode()) > PAYLOAD_MAX:
         raise InvalidError.at("/payload", f"larger than {PAYLOAD_MAX // 1024} KiB; pass an id and read the rest there")
     if not 0 <= new.priority <= 9:
         raise InvalidError.at("/priority", "from 0 (first) to 9 (last)")

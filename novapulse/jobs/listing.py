@@ -87,11 +87,11 @@ async def list_jobs(
         page = [row for row in found if key_of(row.id) >= floor][:limit]
         views = await _views(session, page)
     if len(page) == limit and len(found) > limit:
-        return JobPage(data=views, next_cursor=encode_cursor(f"at_{key_of(page[-1].id)}"))
+        return JobPage(data=views, next_cursor=encode_cursor(f"at_{key_of(page[-1].id)}"), searched_back_to=None)
     if floor:
         back_to = rfc3339(int(floor[:12], 16))
         return JobPage(data=views, next_cursor=encode_cursor(f"at_{floor}"), searched_back_to=back_to)
-    return JobPage(data=views, next_cursor=None)
+    return JobPage(data=views, next_cursor=None, searched_back_to=None)
 
 
 async def get_job(rt: Runtime, actor: Actor, job_id: str) -> JobDetail:

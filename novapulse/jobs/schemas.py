@@ -373,3 +373,13 @@ class NoteIn(_Input):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"note": "The provider is down."}]})
 
     note: Annotated[str, StringConstraints(max_length=500)] = ""
+
+
+class QueueModeView(BaseModel):
+    """What was said of a queue, by whom and when."""
+
+    name: str
+    mode: Literal["running", "paused", "draining"]
+    note: str
+    changed_by: str
+    changed_at: str

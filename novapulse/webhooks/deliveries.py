@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from redis.exceptions import RedisError
-from sqlalchemy import select
+from sqlalchemy import Connection, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from novapulse.core.actor import Actor, Permission
@@ -179,6 +179,45 @@ async def restore_delivery(
         await audit.append(rt, session, actor, "delivery.undone", **delivery_facts(delivery))
     tell_changed(rt, delivery.webhook_id)
     return delivery_view(delivery)
+
+
+def retry_on(connection: Connection, ids: Sequence[str], statuses: Sequence[str], *, now: int, by: str) -> list[str]:
+    """Have deliveries sent once more, within a transaction; those it was done for, to be put on the queue after it."""
+    d = _DELIVERY.c
+    values = {
+        "manual": d.status != DeliveryStatus.RETRYING.value,
+        "status": DeliveryStatus.RETRYING.value,
+        "next_attempt_at": now,
+        "enqueued_at": now,
+        "finished_at": None,
+        "reason": f"Asked for by {by}.",
+    }
+    again = (DeliveryStatus.RETRYING, DeliveryStatus.DELIVERED, DeliveryStatus.FAILED, DeliveryStatus.CANCELLED)
+    wanted = [status.value for status in again if status.value in statuses]
+    done = connection.execute(
+        update(_DELIVERY).where(d.id.in_(ids), d.status.in_(wanted)).values(values).returning(d.id)
+    )
+    return sorted(done.scalars())
+
+
+def cancel_on(connection: Connection, ids: Sequence[str], *, now: int, by: str) -> list[str]:
+    """Make no further attempt of deliveries that are not being sent, within a transaction; those it was done for."""
+    d, w = _DELIVERY.c, table_of(Webhook).c
+    done = connection.execute(
+        update(_DELIVERY)
+        .where(d.id.in_(ids), d.status.in_([DeliveryStatus.PENDING.value, DeliveryStatus.RETRYING.value]))
+        .values(
+            status=DeliveryStatus.CANCELLED.value,
+            next_attempt_at=None,
+            finished_at=now,
+            reason=f"Cancelled by {by}.",
+        )
+        .returning(d.id, d.webhook_id)
+    ).all()
+    webhooks = {row.webhook_id for row in done}
+    for webhook_id in sorted(connection.execute(select(w.id).where(w.id.in_(webhooks), w.ordered.is_(True))).scalars()):
+        release_next(connection, webhook_id, now=now)
+    return sorted(row.id for row in done)
 
 
 async def _find(session: AsyncSession, actor: Actor, delivery_id: str, *, lock: bool = False) -> Delivery:
