@@ -16,7 +16,6 @@ import orjson
 import structlog
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from novapulse.core.actor import SYSTEM, Actor, Permission
 from novapulse.core.clock import now_ms, rfc3339
@@ -71,8 +70,8 @@ _LOST_JOBS = (
     " AND state = 'waiting' AND queue = :queue"
 )
 _LOST_DELIVERIES = (
-    "FROM delivery WHERE status IN ('pending', 'sending', 'retrying') AND enqueued_at > 0 AND enqueued_at < :before"
-    " AND status <> 'sending' AND next_attempt_at <= :now"
+    "FROM delivery {by_index} WHERE status IN ('pending', 'sending', 'retrying') AND status <> 'sending'"
+    " AND enqueued_at > 0 AND enqueued_at < :before AND next_attempt_at <= :now"
 )
 
 log = structlog.get_logger(__name__)
@@ -161,8 +160,7 @@ async def _conserved(
     before = await _lost_before(rt, name, now)
     if before is not None:
         in_valkey = await _held(rt, name)
-        async with rt.database.read() as session:
-            lost = await _lost_ids(session, name, before, now, _MISSING_MOST)
+        lost = await _lost_ids(rt, name, before, now)
         missing = len(lost)
         ids = lost[:_IDS_SHOWN] if actor.tenant is None else []
     return Conserved(
@@ -194,10 +192,19 @@ async def _lost_before(rt: Runtime, queue: str, now: int) -> int | None:
         return None
 
 
-async def _lost_ids(session: AsyncSession, queue: str, before: int, now: int, most: int) -> list[str]:
-    values = {"before": before, "now": now, "queue": queue, "most": most}
-    rows = _LOST_DELIVERIES if queue == "webhook" else _LOST_JOBS
-    return list((await session.execute(text(f"SELECT id {rows} LIMIT :most"), values)).scalars())
+async def _lost_ids(rt: Runtime, queue: str, before: int, now: int) -> list[str]:
+    lost = text(f"SELECT id {_lost(queue, rt.database.is_sqlite)} LIMIT :most")
+    values = {"before": before, "now": now, "queue": queue, "most": _MISSING_MOST}
+    async with rt.database.read() as session:
+        return list((await session.execute(lost, values)).scalars())
+
+
+def _lost(queue: str, sqlite: bool) -> str:
+    """Which rows are marked as queued from before `:before`, and wait."""
+    if queue != "webhook":
+        return _LOST_JOBS
+    # SQLite would rather look at all deliveries of a status.
+    return _LOST_DELIVERIES.format(by_index="INDEXED BY ix_delivery_due" if sqlite else "")
 
 
 def _differences(connection: Connection) -> dict[str, dict[str, int]]:
@@ -275,7 +282,8 @@ def _drift(connection: Connection, queue: str) -> int:
 
 def _hand_out_again(connection: Connection, queue: str, before: int) -> int:
     """Unmark them; the scheduler takes what is not marked. One that is in the stream after all is not run twice."""
-    table, rows = ("delivery", _LOST_DELIVERIES) if queue == "webhook" else ("job", _LOST_JOBS)
+    table = "delivery" if queue == "webhook" else "job"
+    rows = _lost(queue, connection.dialect.name == "sqlite")
     done = connection.execute(
         text(f"UPDATE {table} SET enqueued_at = 0 WHERE id IN (SELECT id {rows} LIMIT :most)"),  # noqa: S608
         {"before": before, "now": now_ms(), "queue": queue, "most": _REPAIRED_AT_ONCE},

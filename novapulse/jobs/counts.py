@@ -1,4 +1,3 @@
-# ruff: noqa: S608 - what is put together here are this module's own names
 """The queues' numbers now: exact, and at the same cost however long the queues are. Unknown is None, never 0.
 
 Counts are sums of the few rows of `queue_count`, which triggers keep with every change of a job or delivery. Workers
@@ -31,30 +30,36 @@ _SAMPLED_MAX_MS = 5_000  # older than this it tells nothing about now
 _ENDED = ("completed", "dead", "cancelled")
 STATES = ("waiting", "active", "delayed", *_ENDED)
 
-_OPEN = "status IN ('pending', 'sending', 'retrying')"  # as in the index, or SQLite would not use it
 _OLDEST_JOB = "(SELECT min(run_at) FROM job WHERE queue = '{0}' AND state = 'waiting')"
-_OLDEST_DELIVERY = f"""(SELECT min(at) FROM (
+_OLDEST_DELIVERY = """(SELECT min(at) FROM (
     SELECT at FROM (
-        SELECT next_attempt_at AS at FROM delivery
-        WHERE {_OPEN} AND enqueued_at = 0 AND next_attempt_at <= :now AND status <> 'sending'
+        SELECT next_attempt_at AS at FROM delivery {by_index}
+        WHERE status IN ('pending', 'sending', 'retrying') AND status <> 'sending'
+            AND enqueued_at = 0 AND next_attempt_at <= :now
         ORDER BY next_attempt_at LIMIT 1
     ) AS not_queued
     UNION ALL SELECT at FROM (
-        SELECT next_attempt_at AS at FROM delivery
-        WHERE {_OPEN} AND enqueued_at > 0 AND status <> 'sending' AND next_attempt_at IS NOT NULL
+        SELECT next_attempt_at AS at FROM delivery {by_index}
+        WHERE status IN ('pending', 'sending', 'retrying') AND status <> 'sending'
+            AND enqueued_at > 0 AND next_attempt_at IS NOT NULL
         ORDER BY enqueued_at, next_attempt_at LIMIT 1
     ) AS queued
 ) AS due)"""
-# One statement, so one moment. Each part is a few rows, or the first row of an index.
-_COUNTS = text(
-    " UNION ALL ".join(
-        [
-            "SELECT queue, state, CAST(sum(n) AS BIGINT) FROM queue_count GROUP BY queue, state",
-            f"SELECT 'webhook', 'oldest', {_OLDEST_DELIVERY}",
-            *(f"SELECT '{name}', 'oldest', {_OLDEST_JOB.format(name)}" for name in QUEUES if name != "webhook"),
-        ]
-    )
-)
+
+
+def counts_statement(sqlite: bool) -> str:
+    """One statement, so one moment. Each part is a few rows, or the first row of an index."""
+    # SQLite would rather look at all deliveries of a status.
+    oldest = _OLDEST_DELIVERY.format(by_index="INDEXED BY ix_delivery_due" if sqlite else "")
+    parts = [
+        "SELECT queue, state, CAST(sum(n) AS BIGINT) FROM queue_count GROUP BY queue, state",
+        f"SELECT 'webhook', 'oldest', {oldest}",
+        *(f"SELECT '{name}', 'oldest', {_OLDEST_JOB.format(name)}" for name in QUEUES if name != "webhook"),
+    ]
+    return " UNION ALL ".join(parts)
+
+
+_COUNTS = {sqlite: text(counts_statement(sqlite)) for sqlite in (True, False)}
 _MODES = text("SELECT name, mode, note, changed_by, changed_at FROM queue")
 
 
@@ -150,7 +155,7 @@ async def read_board(rt: Runtime) -> Board:
 async def read_counts(rt: Runtime, now: int) -> dict[str, Counted]:
     """What the database says of each queue."""
     async with rt.database.read() as session:
-        numbers = (await session.execute(_COUNTS, {"now": now})).all()
+        numbers = (await session.execute(_COUNTS[rt.database.is_sqlite], {"now": now})).all()
         modes = {row.name: row for row in (await session.execute(_MODES)).all()}
     found: dict[str, Counted] = {}
     for name in QUEUES:
