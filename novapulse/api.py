@@ -13,7 +13,9 @@ from novapulse.core.version import VERSION
 from novapulse.jobs.api import router as jobs_router
 from novapulse.jobs.schedules_api import router as schedules_router
 from novapulse.jobs.stats_api import router as queues_router
+from novapulse.mail.api import router as mail_router
 from novapulse.operations.api import router as operations_router
+from novapulse.reports.api import router as reports_router
 from novapulse.security import pages
 from novapulse.security.api import routers as security_routers
 from novapulse.security.denials import answer_forbidden
@@ -21,12 +23,23 @@ from novapulse.security.policy import API_PREFIX, OPEN_PAGE, admit, open_page, p
 from novapulse.security.policy_map import declare_routes
 from novapulse.settings import Settings
 from novapulse.webhooks.api import router as webhooks_router
+from novapulse.workflows.api import router as workflows_router
 
 _DESCRIPTION = """Send events, manage webhooks, and see what became of each delivery.
 
 Send an API key as `Authorization: Bearer np_live_...`. Errors are RFC 9457 problem documents."""
 
-API_ROUTERS = (webhooks_router, jobs_router, queues_router, schedules_router, *security_routers, operations_router)
+API_ROUTERS = (
+    webhooks_router,
+    jobs_router,
+    queues_router,
+    schedules_router,
+    mail_router,
+    reports_router,
+    workflows_router,
+    *security_routers,
+    operations_router,
+)
 
 
 def make_api(settings: Settings) -> FastAPI:
@@ -48,7 +61,7 @@ def make_api(settings: Settings) -> FastAPI:
     api.add_exception_handler(ForbiddenError, answer_forbidden)
     openapi.describe(api, API_ROUTERS, {route: policy.who for route, policy in policies.items()})
     api.state.authenticate = admit
-    larger = {"/events/batch": settings.max_batch_bytes}
+    larger = {"/events/batch": settings.max_batch_bytes, "/emails": settings.max_mail_bytes}
     api.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, larger=larger)
     api.add_middleware(RequestId)
     declare_routes({(method, API_PREFIX + path): policy for (method, path), policy in policies.items()})

@@ -28,10 +28,12 @@ db = typer.Typer(help="The database.", no_args_is_help=True)
 user = typer.Typer(help="People who may sign in.", no_args_is_help=True)
 apikey = typer.Typer(help="Keys for programs.", no_args_is_help=True)
 audit = typer.Typer(help="The audit log.", no_args_is_help=True)
+mail = typer.Typer(help="E-mail.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.add_typer(user, name="user")
 app.add_typer(apikey, name="apikey")
 app.add_typer(audit, name="audit")
+app.add_typer(mail, name="mail")
 
 
 def _run(work: Coroutine[object, object, T]) -> T:
@@ -157,6 +159,22 @@ def audit_export(
     from novapulse.launch import commands
 
     _run(commands.export_audit(load_settings(), format, since, until, sys.stdout.buffer))
+
+
+@mail.command("test")
+def mail_test(to: Annotated[str, typer.Argument(help="Where to send it.")]) -> None:
+    """Send a trial message now and say what the mail server answers."""
+    from novapulse.launch import commands
+
+    typer.echo(_run(commands.try_mail(load_settings(), to)))
+
+
+@mail.command("show")
+def mail_show(email_id: Annotated[str, typer.Argument(help="Its id, eml_...")]) -> None:
+    """Print what a message says, as long as it is kept. Also of one that no page shows, because its link opens a door."""
+    from novapulse.launch import commands
+
+    typer.echo(_run(commands.show_email(load_settings(), email_id)))
 
 
 @app.command()

@@ -11,7 +11,7 @@ import contextlib
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from jinja2 import (
     StrictUndefined,
@@ -72,10 +72,10 @@ class _Language(ImmutableSandboxedEnvironment):
 
     def __init__(self, *, html: bool) -> None:
         super().__init__(autoescape=html, undefined=StrictUndefined)
-        self.globals.clear()  # pyright: ignore[reportUnknownMemberType] - Jinja leaves both open
-        self.filters = {name: self.filters[name] for name in _FILTERS}  # pyright: ignore
-        self.filters |= {"replace": _replace, "join": _join, "wordwrap": _wordwrap}  # pyright: ignore
-        self.filters[_BOUNDED] = _bounded
+        known: dict[str, Any] = self.filters
+        ours = {"replace": _replace, "join": _join, "wordwrap": _wordwrap, _BOUNDED: _bounded}
+        self.filters: dict[str, Any] = {name: known[name] for name in _FILTERS} | ours
+        self.globals: dict[str, Any] = {}
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         # Jinja looks for Python's attributes first: `order.items` would be a method of the dictionary.
@@ -83,12 +83,12 @@ class _Language(ImmutableSandboxedEnvironment):
             return getattr(obj, attribute)
         return self.getitem(obj, attribute)
 
-    def getitem(self, obj: Any, argument: Any) -> Any:
+    def getitem(self, obj: Any, argument: object) -> Any:
         if isinstance(obj, Undefined):
             return obj  # says what is missing, once it is used
-        if isinstance(obj, Mapping) or (isinstance(obj, (list, tuple, str)) and isinstance(argument, (int, slice))):
+        if isinstance(obj, Mapping) or (isinstance(obj, (list, tuple, str)) and not isinstance(argument, str)):
             with contextlib.suppress(LookupError, TypeError):
-                return obj[argument]  # pyright: ignore[reportUnknownVariableType]
+                return cast(Any, obj)[argument]
         return self.undefined(obj=obj, name=str(argument))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:

@@ -205,7 +205,7 @@ class EmailDetail(EmailView):
     files: list[FileView]
 
 
-class TestMailIn(BaseModel):
+class TrialIn(BaseModel):
     """Where to send a trial message."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"to": "ada@example.com"}]})
@@ -213,7 +213,7 @@ class TestMailIn(BaseModel):
     to: Address
 
 
-class TestMailView(BaseModel):
+class TrialView(BaseModel):
     """What the mail server said to it."""
 
     ok: bool

@@ -139,11 +139,40 @@ NEEDS: dict[Route, tuple[set[Permission], Any]] = {
     ("PATCH", "/api/v1/schedules/{id}"): ({P.JOBS_WRITE}, {}),
     ("DELETE", "/api/v1/schedules/{id}"): ({P.JOBS_WRITE}, None),
     ("POST", "/api/v1/schedules/{id}/run"): ({P.JOBS_WRITE}, None),
+    ("POST", "/api/v1/emails"): ({P.EMAILS_WRITE}, {"to": "ada@example.com", "subject": "x", "text": "x"}),
+    ("GET", "/api/v1/emails"): ({P.EMAILS_READ}, None),
+    ("POST", "/api/v1/emails/test"): ({P.EMAILS_WRITE}, {"to": "ada@example.com"}),
+    ("GET", "/api/v1/emails/{id}"): ({P.EMAILS_READ}, None),
+    ("GET", "/api/v1/emails/{id}/html"): ({P.EMAILS_READ}, None),
+    ("GET", "/api/v1/emails/{id}/attachments/{number}"): ({P.EMAILS_READ}, None),
+    ("POST", "/api/v1/emails/{id}/retry"): ({P.EMAILS_WRITE}, None),
+    ("GET", "/api/v1/email-server"): ({P.EMAILS_READ}, None),
+    ("GET", "/api/v1/email-templates"): ({P.EMAILS_READ}, None),
+    ("POST", "/api/v1/email-templates"): ({P.EMAILS_WRITE}, {"name": "x", "subject": "x", "text": "x"}),
+    ("POST", "/api/v1/email-templates/preview"): ({P.EMAILS_READ}, {"subject": "x", "text": "x"}),
+    ("GET", "/api/v1/email-templates/{name}"): ({P.EMAILS_READ}, None),
+    ("PATCH", "/api/v1/email-templates/{name}"): ({P.EMAILS_WRITE}, {}),
+    ("DELETE", "/api/v1/email-templates/{name}"): ({P.EMAILS_WRITE}, None),
     ("GET", "/api/v1/api-keys"): ({P.KEYS_WRITE}, None),
     ("POST", "/api/v1/api-keys"): ({P.KEYS_WRITE}, {"name": "x", "scopes": ["keys:write"]}),
     ("DELETE", "/api/v1/api-keys/{id}"): ({P.KEYS_WRITE}, None),
     ("POST", "/api/v1/api-keys/{id}/rotate"): ({P.KEYS_WRITE}, {}),
     ("GET", "/api/v1/security/policies"): ({P.AUDIT_READ}, None),
+    # Who makes a report has to be allowed to read what it tells.
+    ("POST", "/api/v1/reports"): (
+        {P.REPORTS_WRITE, P.DELIVERIES_READ},
+        {"kind": "deliveries", "format": "csv", "params": {"range": "yesterday"}},
+    ),
+    ("GET", "/api/v1/reports"): ({P.REPORTS_READ}, None),
+    ("GET", "/api/v1/reports/{id}"): ({P.REPORTS_READ}, None),
+    ("GET", "/api/v1/reports/{id}/download"): ({P.REPORTS_READ}, None),
+    ("DELETE", "/api/v1/reports/{id}"): ({P.REPORTS_WRITE}, None),
+    ("POST", "/api/v1/reports/schedules"): (
+        {P.REPORTS_WRITE, P.WEBHOOKS_READ},
+        {"name": "x", "cron": "0 7 * * *", "kind": "endpoints", "format": "pdf", "range": "yesterday"},
+    ),
+    ("GET", "/api/v1/reports/schedules"): ({P.REPORTS_READ}, None),
+    ("DELETE", "/api/v1/reports/schedules/{id}"): ({P.REPORTS_WRITE}, None),
     ("GET", "/api/v1/audit"): ({P.AUDIT_READ}, None),
     ("GET", "/api/v1/audit/export"): ({P.AUDIT_READ}, None),
     ("GET", "/api/v1/audit/verify"): ({P.AUDIT_READ}, None),
@@ -182,7 +211,7 @@ def routes_of(routes: Iterable[BaseRoute], prefix: str = "") -> Iterator[Route]:
 
 async def call(client: httpx.AsyncClient, route: Route, id_: str = "none_0", **headers: str) -> httpx.Response:
     method, path = route
-    path = path.replace("{id}", id_).replace("{name}", "none.zero")
+    path = path.replace("{id}", id_).replace("{name}", "none.zero").replace("{number}", "1")
     body = (NEEDS | PEOPLE)[route][1] if route in NEEDS | PEOPLE else (PUBLIC | OWN_SESSION).get(route)
     return await client.request(method, f"{ORIGIN}{path}", json=body, headers=headers)
 
