@@ -112,7 +112,7 @@ async def _span(rt: Runtime, actor: Actor, since: int, until: int, now: int) -> 
     step_ms = step_s * 1000
     first = since // step_ms * step_ms
     grids = {
-        name: _grid(await _read(rt, name, ring_s, first - step_ms, until), first, until, step_ms, ring_s * 1000)
+        name: _grid(await _read(rt, name, ring_s, first - step_ms, until), first, until - 1, step_ms, ring_s * 1000)
         for name in QUEUES
     }
     times = [rfc3339(at) for at in range(first, until, step_ms)]
@@ -143,7 +143,7 @@ def _grid(
         by_step.setdefault(at // step_ms * step_ms, []).append((at, point))
     shown: list[HistoryPoint] = []
     before = _end_of(by_step.get(since // step_ms * step_ms - step_ms))
-    for start in range(since // step_ms * step_ms, until, step_ms):
+    for start in range(since // step_ms * step_ms, until + 1, step_ms):
         own = by_step.get(start)
         # A second between two readings that were 1.1 s apart is no gap.
         if own is None and before is not None and step_ms == ring_ms and start - before[0] == step_ms:

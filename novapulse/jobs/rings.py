@@ -8,7 +8,7 @@ merged into longer steps, the others are shown as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -48,6 +48,9 @@ class Point(NamedTuple):
         return _MODES[self.mode] == "paused"
 
 
+_PLAIN = len(Point._fields) - 2  # all but the histograms
+
+
 def mode_number(mode: str) -> int:
     """A mode as `Point` holds it."""
     return _MODES.index(mode)
@@ -60,7 +63,9 @@ def key(queue: str, step_s: int) -> str:
 
 def add(pipe: Pipeline, queue: str, step_s: int, at: int, point: Point) -> None:
     """Keep a point. It is refused if one of this or a later time is there: two who sample at once count once."""
-    values = tuple(point) if step_s == 60 else point[:-2]  # orjson takes no named tuples
+    values: list[Any] = list(point[:-2])
+    if step_s == 60:
+        values += [_packed(point.waits or {}), _packed(point.runs or {})]
     pipe.xadd(key(queue, step_s), {"v": orjson.dumps(values)}, id=f"{at}-0", maxlen=STEPS[step_s], approximate=True)
 
 
@@ -76,4 +81,21 @@ async def last(rt: Runtime, queue: str, step_s: int, count: int, until: int | No
 
 
 def _points(entries: Iterable[tuple[str, dict[str, Any]]]) -> list[tuple[int, Point]]:
-    return [(int(id_.partition("-")[0]), Point(*orjson.loads(fields["v"]))) for id_, fields in entries]
+    found: list[tuple[int, Point]] = []
+    for id_, fields in entries:
+        values: list[Any] = orjson.loads(fields["v"])
+        point = Point(*values[:_PLAIN], *(_unpacked(each) for each in values[_PLAIN:]))
+        found.append((int(id_.partition("-")[0]), point))
+    return found
+
+
+def _packed(buckets: Mapping[str, int]) -> list[int]:
+    """A histogram as its first bucket and the counts from there on: a third of what names would take."""
+    if not buckets:
+        return []
+    first, last = min(map(int, buckets)), max(map(int, buckets))
+    return [first, *(buckets.get(str(bucket), 0) for bucket in range(first, last + 1))]
+
+
+def _unpacked(packed: Sequence[int]) -> dict[str, int]:
+    return {str(bucket): n for bucket, n in enumerate(packed[1:], packed[0]) if n} if packed else {}
