@@ -22,10 +22,10 @@ from novapulse.core.errors import InvalidError
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
 from novapulse.jobs.acts import TOUCHES, TOUCHES_UNASKED
-from novapulse.jobs.enqueue import JOB, NewJob, add_job, kick
+from novapulse.jobs.enqueue import NewJob, add_job, kick
 from novapulse.jobs.models import JobState
 from novapulse.jobs.schemas import Act, BulkAccepted, BulkIn, CanaryIn, JobFilter, Preview, PreviewIn, Repeats, State
-from novapulse.jobs.selecting import DELIVERY, Branch, Wanted, branches, columns_of
+from novapulse.jobs.selecting import Branch, Wanted, branches, columns_of
 from novapulse.security import audit
 
 BULK_TASK = "jobs.bulk"
@@ -116,8 +116,7 @@ def _touched(wanted: Wanted, states: tuple[str, ...], before: int) -> Iterator[B
         for branch in branches(replace(wanted, state=state, until=until)):
             if state in _ENDED:
                 # What ends while the act goes on is not what somebody has seen.
-                finished = (JOB if branch.kind == "job" else DELIVERY).c.finished_at
-                branch = replace(branch, others=(*branch.others, finished < before))
+                branch = replace(branch, others=(*branch.others, branch.table.c.finished_at < before))
             yield branch
 
 

@@ -207,7 +207,7 @@ async def _outcomes(rt: Runtime, batch: dict[str, int]) -> tuple[int, int, int]:
 
 
 def _attempts(connection: Connection, branch: Branch, ids: Sequence[str]) -> dict[str, int]:
-    c = (JOB if branch.kind == "job" else DELIVERY).c
+    c = branch.table.c
     return {row.id: row.attempts for row in connection.execute(select(c.id, c.attempts).where(c.id.in_(ids)))}
 
 

@@ -144,8 +144,7 @@ async def find_job(session: AsyncSession, actor: Actor, job_id: str, *, lock: bo
 
 
 async def _rows(session: AsyncSession, branch: Branch, limit: int, below: str | None) -> list[Any]:
-    columns = list(JOB.c if branch.kind == "job" else DELIVERY.c)
-    statement = branch.rows(columns, limit=limit, window=WINDOW, below=below, above=None)
+    statement = branch.rows(list(branch.table.c), limit=limit, window=WINDOW, below=below, above=None)
     return list((await session.execute(statement)).all())
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, Select, case, literal, or_, select, true
+from sqlalchemy import ColumnElement, Select, Table, case, literal, or_, select, true
 
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms
@@ -108,9 +108,14 @@ class Branch:
         return self._base([self.id], below=below, above=above).offset(window - 1).limit(1)
 
     @property
+    def table(self) -> Table:
+        """Where the rows are."""
+        return JOB if self.kind == "job" else DELIVERY
+
+    @property
     def id(self) -> ColumnElement[str]:
         """The column of ids."""
-        return JOB.c.id if self.kind == "job" else DELIVERY.c.id
+        return self.table.c.id
 
     def _base(self, columns: Sequence[ColumnElement[Any]], *, below: str | None, above: str | None) -> Select[Any]:
         found = select(*columns).where(*self.indexed)
