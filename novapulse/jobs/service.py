@@ -26,7 +26,7 @@ from novapulse.jobs.enqueue import JOB, NewJob, add_job, kick
 from novapulse.jobs.listing import UNDO, find_job, get_job, list_jobs, view_of
 from novapulse.jobs.models import JobState
 from novapulse.jobs.schemas import JobIn, JobView, TaskView
-from novapulse.jobs.tasks import TASKS, Task, find_task
+from novapulse.jobs.tasks import TASKS, Task
 from novapulse.security import audit
 from novapulse.webhooks import deliveries
 
@@ -92,10 +92,11 @@ def find_open_task(name: str) -> Task:
     Raises:
         InvalidError: there is none of this name, or NovaPulse alone asks for it.
     """
-    task = find_task(name)
-    if not task.api:
+    task = TASKS.get(name)
+    if task is None or not task.api:
+        why = f"there is no task '{name}'" if task is None else f"'{name}' is made by NovaPulse itself"
         offered = ", ".join(sorted(each.name for each in TASKS.values() if each.api)) or "none"
-        raise InvalidError.at("/task", f"'{name}' is made by NovaPulse itself; those to ask for are {offered}")
+        raise InvalidError.at("/task", f"{why}; those to ask for are {offered}")
     return task
 
 
