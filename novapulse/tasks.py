@@ -5,7 +5,12 @@ from __future__ import annotations
 from novapulse.jobs.tasks import load_tasks
 from novapulse.settings import Settings
 
-_OURS: tuple[str, ...] = ("novapulse.jobs.bulk_task", "novapulse.mail.tasks", "novapulse.workflows.tasks",)
+_OURS: tuple[str, ...] = (
+    "novapulse.jobs.bulk_task",
+    "novapulse.mail.tasks",
+    "novapulse.workflows.tasks",
+    "novapulse.reports.tasks",
+)
 
 
 def load_all_tasks(settings: Settings) -> None:

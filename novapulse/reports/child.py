@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -50,8 +51,9 @@ async def make_in_child(order: Order, tell: Tell) -> Made:
     made: Made | None = None
     why = ""
     try:
-        process.stdin.write(orjson.dumps(asdict(order)) + b"\n")
-        await process.stdin.drain()
+        with suppress(ConnectionError):  # it has ended already; its code says why
+            process.stdin.write(orjson.dumps(asdict(order)) + b"\n")
+            await process.stdin.drain()
         async for line in process.stdout:
             said = orjson.loads(line)
             if "done" in said:

@@ -15,6 +15,12 @@ from novapulse.webhooks.latency import bucket_of, percentile
 
 Kind = Literal["deliveries", "endpoints", "queues", "audit"]
 Format = Literal["pdf", "csv", "xlsx"]
+TITLES: dict[Kind, str] = {
+    "deliveries": "Deliveries",
+    "endpoints": "Reliability of webhooks",
+    "queues": "Queues",
+    "audit": "Audit log",
+}
 Cell = str | int | float | None
 
 _MINUTE_MS = 60_000

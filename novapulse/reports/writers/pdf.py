@@ -10,8 +10,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from reportlab.graphics.charts.barcharts import VerticalBarChart
-from reportlab.graphics.charts.linecharts import HorizontalLineChart
-from reportlab.graphics.shapes import Drawing, Rect, String
+from reportlab.graphics.shapes import Circle, Drawing, PolyLine, Rect, String
 from reportlab.lib.colors import HexColor
 from reportlab.lib.enums import TA_RIGHT
 from reportlab.lib.pagesizes import A4, landscape
@@ -21,7 +20,7 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import CondPageBreak, Flowable, LongTable, Paragraph, SimpleDocTemplate, Spacer, TableStyle
 
-from novapulse.reports.content import Cell, Chart, Column, Summary, Table, shown
+from novapulse.reports.content import Cell, Chart, Column, Series, Summary, Table, shown
 
 ROWS_MAX = 500  # of a report in its PDF
 _TEXT_MAX = 120  # characters of a cell
@@ -172,13 +171,13 @@ def _table(table: Table) -> LongTable:
     styles = [_style(7.5, right=place in right) for place in range(len(table.columns))]
     for style in styles:
         style.splitLongWords = 1
-    for row in table.rows:
-        lines.append(
-            [
-                Paragraph(escape(_cut(shown(value, column.type))), style)
-                for value, column, style in zip(row, table.columns, styles, strict=True)
-            ]
-        )
+    lines += [
+        [
+            Paragraph(escape(_cut(shown(value, column.type))), style)
+            for value, column, style in zip(row, table.columns, styles, strict=True)
+        ]
+        for row in table.rows
+    ]
     drawn = LongTable(lines, colWidths=[width * column.width / whole for column in table.columns], repeatRows=1)
     drawn.hAlign = "LEFT"
     drawn.setStyle(
@@ -206,11 +205,10 @@ def _drawn(chart: Chart) -> Drawing:
     height, legend = 44 * mm, 14
     drawing = Drawing(_WIDTH, height + legend)
     bars = chart.shape == "bars"
-    values = [[0 if v is None and bars else v for v in series.values] for series in chart.series]
-    known = [v for line in values for v in line if v is not None]
-    graph: Any = VerticalBarChart() if bars else HorizontalLineChart()
+    values = [[v or 0 for v in series.values] for series in chart.series]
+    graph: Any = VerticalBarChart()
     graph.x, graph.y, graph.width, graph.height = 42, 22, _WIDTH - 50, height - 30
-    graph.data = values
+    graph.data = values if bars else [[0] * len(chart.labels)]  # of lines it draws the axes only
     every = -(-len(chart.labels) // _LABELS)
     graph.categoryAxis.categoryNames = [label if n % every == 0 else "" for n, label in enumerate(chart.labels)]
     graph.categoryAxis.labels.fontName = graph.valueAxis.labels.fontName = _PLAIN
@@ -225,7 +223,7 @@ def _drawn(chart: Chart) -> Drawing:
     graph.valueAxis.gridStrokeWidth = 0.3
     graph.valueAxis.labelTextFormat = lambda v: f"{v:,.0f}" if v == int(v) else f"{v:,.1f}"
     graph.valueAxis.valueMin = 0
-    top = max((sum(column) for column in zip(*values, strict=True)), default=0) if bars else max(known, default=0)
+    top = max((sum(column) if bars else max(column) for column in zip(*values, strict=True)), default=0)
     graph.valueAxis.valueMax = _round_up(top)
     graph.valueAxis.valueStep = graph.valueAxis.valueMax / 4
     x = 42.0
@@ -234,9 +232,8 @@ def _drawn(chart: Chart) -> Drawing:
         if bars:
             graph.bars[place].fillColor = color
             graph.bars[place].strokeColor = None
-        else:
-            graph.lines[place].strokeColor = color
-            graph.lines[place].strokeWidth = 1.4
+        if len(chart.series) == 1:
+            continue
         drawing.add(Rect(x, 3, 7, 7, fillColor=color, strokeColor=None))
         drawing.add(String(x + 11, 3.5, series.name, fontName=_PLAIN, fontSize=7.5, fillColor=_SOFT))
         x += 28 + pdfmetrics.stringWidth(series.name, _PLAIN, 7.5)
@@ -246,7 +243,28 @@ def _drawn(chart: Chart) -> Drawing:
         graph.groupSpacing = 0.35 * graph.width / max(1, len(chart.labels)) / 4
     graph.y += legend - 4
     drawing.add(graph)
+    if not bars:
+        graph.bars[0].fillColor = graph.bars[0].strokeColor = None
+        for series in chart.series:
+            _draw_line(drawing, graph, series)
     return drawing
+
+
+def _draw_line(drawing: Drawing, graph: Any, series: Series) -> None:
+    """A line that has a gap where nothing is known; what is known alone is a dot."""
+    color = _TONES[series.tone]
+    pieces: list[list[float]] = [[]]
+    for n, value in enumerate(series.values):
+        if value is None:
+            pieces.append([])
+        else:
+            x = graph.x + graph.width * (n + 0.5) / len(series.values)
+            pieces[-1] += [x, graph.y + graph.height * value / graph.valueAxis.valueMax]
+    for points in pieces:
+        if len(points) > 2:
+            drawing.add(PolyLine(points, strokeColor=color, strokeWidth=1.4))
+        elif points:
+            drawing.add(Circle(*points, 1.6, fillColor=color, strokeColor=None))
 
 
 def _round_up(top: float) -> float:
