@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cache
+from itertools import chain
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Dialect, Engine, StaticPool, Table, create_engine, event
@@ -23,6 +24,7 @@ from sqlmodel import SQLModel
 from novapulse.core import exact
 
 _BUSY_TIMEOUT_MS = 15_000
+_ROWS_MAX = 64  # of one INSERT
 
 T = TypeVar("T")
 
@@ -127,7 +129,22 @@ def bulk_insert(connection: Connection, table: Table, rows: Sequence[Mapping[str
     values = [
         tuple(row[name] if process is None else process(row[name]) for name, process in processors) for row in rows
     ]
-    connection.exec_driver_sql(sql, values)
+    if connection.dialect.name != "sqlite":
+        connection.exec_driver_sql(sql, values)
+        return
+    # Many rows to a statement: each step of SQLite gives the interpreter's lock away, and under load has to wait for
+    # it again. Powers of two, so that few statements are prepared and all of them are kept.
+    at = 0
+    while left := len(values) - at:
+        size = min(_ROWS_MAX, 1 << (left.bit_length() - 1))
+        connection.exec_driver_sql(_many(sql, size), tuple(chain.from_iterable(values[at : at + size])))
+        at += size
+
+
+@cache
+def _many(sql: str, rows: int) -> str:
+    head, _, one = sql.partition(" VALUES ")
+    return f"{head} VALUES {', '.join([one] * rows)}"
 
 
 @cache

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
+from novapulse.webhooks import sender as sender_module
 from novapulse.webhooks.guard import Guard, networks
 from novapulse.webhooks.outcome import ErrorCode, Outcome
 from novapulse.webhooks.sender import Sender
@@ -197,3 +198,93 @@ async def test_at_most_64_headers_are_kept(sender: Sender) -> None:
 async def test_a_busy_receivers_wish_is_read(sender: Sender) -> None:
     outcome = await post(sender, saying(answer("503 Busy\nRetry-After: 120")))
     assert (outcome.status_code, outcome.retry_after_s) == (503, 120)
+
+
+def talking(*answers: bytes, then: str = "wait") -> tuple[Script, list[int]]:
+    """Answers one request after the other on one connection; `then` it waits, or closes. And how many came in."""
+    seen: list[int] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for number, raw in enumerate(answers):
+            if number:
+                await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(2)
+            seen.append(number)
+            writer.write(raw)
+            await writer.drain()
+        if then == "wait":
+            await reader.read()
+
+    return script, seen
+
+
+FINE = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+async def test_an_open_connection_is_used_again(sender: Sender) -> None:
+    script, seen = talking(FINE, FINE, FINE)
+    async with listening(script) as peer:
+        url = f"http://127.0.0.1:{peer.port}/"
+        outcomes = [await sender.post(url, b"{}", {}, 5) for _ in range(3)]
+    assert [outcome.response_body for outcome in outcomes] == ["ok"] * 3
+    assert (len(peer.heads), seen) == (1, [0, 1, 2])
+
+
+async def test_a_connection_that_was_closed_while_it_waited_costs_no_failure(sender: Sender) -> None:
+    script, seen = talking(FINE, then="close")
+    async with listening(script) as peer:
+        url = f"http://127.0.0.1:{peer.port}/"
+        assert (await sender.post(url, b"{}", {}, 5)).ok
+        assert (await sender.post(url, b"{}", {}, 5)).ok
+    assert (len(peer.heads), seen) == (2, [0, 0])
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        FINE + b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil",  # an answer to what was not asked
+        FINE + b"garbage",
+        b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
+    ],
+    ids=["two-answers", "garbage", "close", "http-1.0"],
+)
+async def test_a_connection_that_may_hold_more_is_not_used_again(sender: Sender, raw: bytes) -> None:
+    script, _ = talking(raw)
+    async with listening(script) as peer:
+        url = f"http://127.0.0.1:{peer.port}/"
+        outcomes = [await sender.post(url, b"{}", {}, 5) for _ in range(2)]
+    assert all(outcome.ok and "evil" not in outcome.response_body for outcome in outcomes)
+    assert len(peer.heads) == 2
+
+
+async def test_interim_answers_are_passed_over(sender: Sender) -> None:
+    early = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
+    outcome = await post(sender, saying(early + answer("201 Made", b"ok")))
+    assert (outcome.status_code, outcome.response_body) == (201, "ok")
+    assert "link" not in outcome.response_headers
+
+
+async def test_chunks_are_put_together(sender: Sender) -> None:
+    raw = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nt: u\r\n\r\n"
+    assert (await post(sender, saying(raw))).response_body == "abcde"
+
+
+async def test_a_switch_to_another_protocol_is_a_failure(sender: Sender) -> None:
+    raw = b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n\x00\xff"
+    assert (await post(sender, saying(raw))).error is ErrorCode.PROTOCOL
+
+
+async def test_connections_that_waited_long_are_closed(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender_module, "_IDLE_S", 0.05)
+    gone = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(FINE)
+        await reader.read()
+        gone.set()
+
+    assert (await post(sender, script)).ok
+    async with asyncio.timeout(5), listening(script) as peer:
+        assert (await sender.post(f"http://127.0.0.1:{peer.port}/", b"{}", {}, 5)).ok
+        await gone.wait()

@@ -158,10 +158,10 @@ async def test_proxies_of_the_environment_are_ignored(senders: Senders, monkeypa
     assert (len(good.heads), len(proxy.heads)) == (1, 0)
 
 
-async def test_more_destinations_than_clients_are_kept_all_get_their_post(
+async def test_more_destinations_than_connections_are_kept_all_get_their_post(
     senders: Senders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sender_module, "_CLIENTS_MAX", 3)
+    monkeypatch.setattr(sender_module, "_IDLE_MAX", 3)
     sender = senders(Names([ALLOWED]))
     async with listening(OK) as good:
         urls = [f"http://h{number}.example:{good.port}/" for number in range(20)]

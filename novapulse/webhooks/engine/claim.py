@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Executable, and_, bindparam, case, or_, select, update
+import orjson
+from sqlalchemy import ColumnElement, Connection, Executable, Update, and_, bindparam, case, func, or_, select, update
 
 from novapulse.core.database import table_of
 from novapulse.webhooks.models import OPEN_STATUSES, Delivery, DeliveryStatus, Event
@@ -51,7 +52,7 @@ _HEAD = (
 _HELD = and_(DELIVERY.c.status.in_(_WAITING), DELIVERY.c.next_attempt_at.is_(None))
 
 
-def _taking(condition: ColumnElement[bool]) -> Executable:
+def _taking(condition: ColumnElement[bool]) -> Update:
     d = DELIVERY.c
     return (
         update(DELIVERY)
@@ -64,25 +65,32 @@ def _taking(condition: ColumnElement[bool]) -> Executable:
             claims=d.claims + 1,
             lease_until=bindparam("b_lease"),
         )
-        .returning(
-            d.id,
-            d.event_id,
-            d.webhook_id,
-            d.event_type,
-            d.attempts,
-            d.schedule_from,
-            d.manual,
-            d.crashes,
-            d.claims,
-            d.created_at,
-        )
     )
 
 
+_FIELDS = tuple(
+    DELIVERY.c[name]
+    for name in (
+        "id", "event_id", "webhook_id", "event_type", "attempts", "schedule_from", "manual", "crashes", "claims",
+        "created_at",
+    )
+)  # fmt: skip
 # Built once: building and comparing them costs more than running them.
 _TAKE = _taking(and_(DELIVERY.c.id.in_(bindparam("b_ids", expanding=True)), _OPEN_TO_CLAIM))
 _TAKE_HEAD = _taking(and_(DELIVERY.c.id == _HEAD, or_(_OPEN_TO_CLAIM, _HELD)))
+_TAKE_RETURNING = _TAKE.returning(*_FIELDS)
+_TAKE_HEAD_RETURNING = _TAKE_HEAD.returning(*_FIELDS)
 _BODIES = select(_EVENT.c.id, _EVENT.c.body).where(_EVENT.c.id.in_(bindparam("b_ids", expanding=True)))
+# All of a claim as one JSON text: one row is one step of SQLite, and each step gives the interpreter's lock away.
+_TAKEN = (
+    select(func.json_group_array(func.json_array(*_FIELDS, _EVENT.c.body)))
+    .join_from(DELIVERY, _EVENT, _EVENT.c.id == DELIVERY.c.event_id)
+    .where(
+        DELIVERY.c.id.in_(bindparam("b_ids", expanding=True)),
+        DELIVERY.c.lease_until == bindparam("b_lease"),
+        DELIVERY.c.claimed_by == bindparam("b_owner"),
+    )
+)
 
 
 def claim(
@@ -92,27 +100,51 @@ def claim(
 
     `takeover_from` names a worker known to be dead: its claims need not run out first.
     """
-    return _take(connection, _TAKE, {"b_ids": list(ids), "b_dead": takeover_from}, owner=owner, now=now)
+    values = {"b_ids": list(ids), "b_dead": takeover_from, **_terms(owner, now)}
+    if connection.dialect.name == "sqlite":
+        claims = _take_at_once(connection, values)
+    else:
+        claims = _take(connection, _TAKE_RETURNING, values)
+    claims.sort(key=lambda item: item.id)
+    return claims
 
 
 def claim_head(connection: Connection, webhook_id: str, *, owner: str, now: int) -> Claim | None:
     """Claim the oldest open delivery of an ordered webhook, unless it is being sent or not due yet."""
-    claims = _take(connection, _TAKE_HEAD, {"b_webhook": webhook_id, "b_dead": None}, owner=owner, now=now)
+    values = {"b_webhook": webhook_id, "b_dead": None, **_terms(owner, now)}
+    claims = _take(connection, _TAKE_HEAD_RETURNING, values)
     return claims[0] if claims else None
 
 
-def _take(
-    connection: Connection, statement: Executable, values: dict[str, Any], *, owner: str, now: int
-) -> list[Claim]:
-    times = {"b_now": now, "b_soon": now + _EARLY_MS, "b_lease": now + LEASE_MS}
-    claims = [Claim(*row) for row in connection.execute(statement, values | times | {"b_owner": owner}).all()]
+def _terms(owner: str, now: int) -> dict[str, Any]:
+    return {"b_owner": owner, "b_now": now, "b_soon": now + _EARLY_MS, "b_lease": _next_lease(now)}
+
+
+def _next_lease(now: int) -> int:
+    """When a lease that begins now ends (ms); no two of this process are the same, so it names what was claimed."""
+    global _last_lease  # noqa: PLW0603 - one per process
+    _last_lease = max(now + LEASE_MS, _last_lease + 1)
+    return _last_lease
+
+
+_last_lease = 0
+
+
+def _take_at_once(connection: Connection, values: dict[str, Any]) -> list[Claim]:
+    if connection.execute(_TAKE, values).rowcount == 0:
+        return []
+    taken = orjson.loads(connection.execute(_TAKEN, values).scalar_one())
+    return [Claim(*row[:-1], body=row[-1].encode()) for row in taken]
+
+
+def _take(connection: Connection, statement: Executable, values: dict[str, Any]) -> list[Claim]:
+    claims = [Claim(*row) for row in connection.execute(statement, values).all()]
     if not claims:
         return []
     found = connection.execute(_BODIES, {"b_ids": list({item.event_id for item in claims})}).all()
     bodies: dict[str, str] = {row[0]: row[1] for row in found}
     for item in claims:
         item.body = bodies[item.event_id].encode()
-    claims.sort(key=lambda item: item.id)
     return claims
 
 
