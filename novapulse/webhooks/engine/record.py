@@ -24,6 +24,7 @@ from novapulse.core.clock import now_ms, rfc3339
 from novapulse.core.database import bulk_insert, table_of
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
+from novapulse.jobs.observed import Observed
 from novapulse.security import audit
 from novapulse.webhooks.audited import webhook_target
 from novapulse.webhooks.engine.claim import DELIVERY, Claim, release_next
@@ -72,6 +73,7 @@ class Recorder:
         self._done = done
         self._results: list[Result] = []
         self._writer: asyncio.Task[None] | None = None
+        self._observed = rt.part(Observed)
         self._room = asyncio.Event()
         self._room.set()
 
@@ -111,9 +113,17 @@ class Recorder:
             wait_s = 0.1
             del self._results[: len(group)]
             self._room.set()
+            self._observed.note_many("webhook", map(_observed, group))
             for result in group:
                 self._done(result)
             self._rt.part(Feed).tell("delivery", [result for result in group if result.recorded], feed_item)
+
+
+def _observed(result: Result) -> tuple[float | None, float, bool]:
+    claim, outcome = result.claim, result.outcome
+    # When a retry was due is not kept; a first attempt was due when its delivery was made.
+    waited = None if claim.attempts else max(0, outcome.started_at - claim.created_at)
+    return waited, outcome.duration_ms, outcome.ok
 
 
 async def write_results(rt: Runtime, owner: str, results: Sequence[Result]) -> None:
