@@ -1,16 +1,17 @@
-"""All benchmarks, one after the other: `python -m bench [deliveries|ingest|isolation|footprint] [options]`."""
+"""All benchmarks, one after the other: `python -m bench [deliveries|ingest|isolation|footprint|stats] [options]`."""
 
 from __future__ import annotations
 
 import sys
 
-from bench import deliveries, footprint, ingest, isolation
+from bench import deliveries, footprint, ingest, isolation, stats
 
 _BENCHMARKS = {
     "deliveries": deliveries.main,
     "ingest": ingest.main,
     "isolation": isolation.main,
     "footprint": footprint.main,
+    "stats": stats.main,
 }
 
 

@@ -48,6 +48,7 @@ def _queue(queue: Mapping[str, Any]) -> dict[str, Any]:
         "name": queue["name"],
         "health": queue["health"] or "unknown",
         "reasons": queue["reasons"],
+        "why": " ".join(queue["reasons"]),
         "mode": queue["mode"] or "unknown",
         "by": queue["mode_by"] or "",
         "since": queue["mode_since"] or "",

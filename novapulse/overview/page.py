@@ -14,6 +14,8 @@ from novapulse.ui.components import section, skeleton_rows, spark, stat_card, st
 from novapulse.ui.parts import page_link, time_ago, watch
 from novapulse.ui.shell import page_head, shell
 
+_WIDE_ONLY = ("Delayed", "Dead", "Per second")
+
 
 def overview_page() -> rx.Component:
     """The overview."""
@@ -186,8 +188,8 @@ def _queues() -> rx.Component:
         rx.table.header(
             rx.table.row(
                 *(
-                    rx.table.column_header_cell(t, class_name="np-wide-only" if t == "Done" else "")
-                    for t in ("Queue", "Waiting", "Active", "Done", "Health")
+                    rx.table.column_header_cell(t, class_name="np-wide-only" if t in _WIDE_ONLY else "")
+                    for t in ("Queue", "Waiting", "Active", *_WIDE_ONLY, "Health")
                 )
             )
         ),
@@ -198,8 +200,11 @@ def _queues() -> rx.Component:
                     rx.table.row_header_cell(q["name"].to(str)),
                     rx.table.cell(q["waiting"].to(str)),
                     rx.table.cell(q["active"].to(str)),
-                    rx.table.cell(q["completed"].to(str), class_name="np-wide-only"),
-                    rx.table.cell(status_badge(q["health"])),
+                    *(
+                        rx.table.cell(q[name].to(str), class_name="np-wide-only")
+                        for name in ("delayed", "dead", "per_s")
+                    ),
+                    rx.table.cell(status_badge(q["health"]), title=q["why"].to(str)),
                 ),
             )
         ),
@@ -219,6 +224,7 @@ def _workers() -> rx.Component:
                     rx.icon("cpu", size=15, color="var(--gray-11)"),
                     rx.text(w["name"].to(str), size="2", class_name="np-cut"),
                     rx.spacer(),
+                    rx.text(w["busy"].to(str), size="1", color="var(--gray-11)", white_space="nowrap"),
                     rx.text(w["mb"].to(str), size="1", color="var(--gray-11)", white_space="nowrap"),
                     width="100%",
                     align="center",
