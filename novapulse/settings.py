@@ -142,6 +142,7 @@ class Settings(BaseSettings):
     task_modules: Annotated[list[str], NoDecode] = Field(
         default_factory=list, description="Python modules that declare tasks of your own."
     )
+    run_retention_days: int = Field(30, ge=1, description="Runs of workflows are kept this long after they ended.")
     job_retention_days: int = Field(7, ge=1, description="Jobs that ended well are kept this long; dead ones 4 times.")
 
     # Health of queues

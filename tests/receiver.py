@@ -17,6 +17,7 @@ class Arrival:
     path: str
     headers: dict[str, str]  # names in lower case
     body: bytes
+    method: str = "POST"
 
 
 @dataclass
@@ -73,7 +74,8 @@ class _Protocol(asyncio.Protocol):
             if len(rest) < length:
                 return
             self._buffer = rest[length:]
-            arrival = Arrival(request.split(" ")[1], headers, rest[:length])
+            method, path, _ = request.split(" ")
+            arrival = Arrival(path, headers, rest[:length], method)
             self._receiver.arrivals.append(arrival)
             self._answer(self._receiver.rule(arrival))
 

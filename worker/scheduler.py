@@ -21,10 +21,12 @@ from novapulse.jobs.retention import delete_old_jobs, finish_discards
 from novapulse.jobs.schedules import fire_schedules
 from novapulse.live.sampler import sample
 from novapulse.mail.retention import delete_old_mail
+from novapulse.reports.retention import expire_reports
 from novapulse.security.housekeeping import tidy_accounts
 from novapulse.settings import Settings
 from novapulse.tasks import load_all_tasks
 from novapulse.webhooks.handout import hand_out
+from novapulse.workflows.settle import delete_old_runs, settle_runs
 from worker import keys
 from worker.enqueue import make_enqueue
 
@@ -58,6 +60,9 @@ _WORK: tuple[tuple[Callable[[Runtime], Awaitable[object]], float], ...] = (
     (reconcile, 5.0),
     (_housekeeping, 60.0),
     (tidy_accounts, 300.0),
+    (expire_reports, 300.0),
+    (settle_runs, 1.0),
+    (delete_old_runs, 60.0),
 )
 
 

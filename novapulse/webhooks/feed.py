@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import orjson
 from redis.exceptions import RedisError
@@ -17,7 +17,7 @@ from novapulse.core.runtime import Runtime
 CHANNEL = "np:feed"
 _ITEMS_MAX = 50  # per message: a screen shows no more
 
-Kind = Literal["event", "delivery", "webhook"]
+Kind = Literal["event", "delivery", "webhook", "workflow", "mail"]
 F = TypeVar("F")
 
 
@@ -26,8 +26,9 @@ class Feed:
 
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
-        self._items: dict[Kind, list[dict[str, Any]]] = {"event": [], "delivery": [], "webhook": []}
-        self._more: dict[Kind, int] = {"event": 0, "delivery": 0, "webhook": 0}
+        kinds = get_args(Kind)
+        self._items: dict[Kind, list[dict[str, Any]]] = {kind: [] for kind in kinds}
+        self._more: dict[Kind, int] = dict.fromkeys(kinds, 0)
         self._telling: asyncio.Task[None] | None = None
 
     def tell(self, kind: Kind, facts: Sequence[F], item: Callable[[F], dict[str, Any]]) -> None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from redis.exceptions import RedisError
@@ -65,6 +65,29 @@ async def accept_batch(rt: Runtime, actor: Actor, events: Sequence[EventIn]) -> 
     return await rt.part(Ingest).submit([_prepare(actor, event, rt.settings.max_body_bytes) for event in events])
 
 
+class StoredEvent(Protocol):
+    """An event that a transaction has just stored."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def tenant(self) -> str | None: ...
+    @property
+    def sender_id(self) -> str | None: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def body(self) -> str: ...
+
+
+After = Callable[[], Awaitable[None]]
+# What else is done with new events, within the transaction that stores them; given the version of the routing, and
+# answers what is to be done once it is committed.
+STORED: list[Callable[[Runtime, Connection, int, Sequence[StoredEvent]], After | None]] = []
+
+
 @dataclass(slots=True)
 class _Incoming:
     """One event on its way into the database."""
@@ -111,6 +134,8 @@ class Ingest:
         self._waiting_rows = 0
         self._committer: asyncio.Task[None] | None = None
         self._outgoing: list[str] = []
+        self._afters: list[After] = []
+        self._following: set[asyncio.Task[None]] = set()
         self._handing_over: asyncio.Task[None] | None = None
 
     async def submit(self, events: list[_Incoming]) -> list[EventAccepted | ProblemError]:
@@ -147,6 +172,7 @@ class Ingest:
                 if not done.done():
                     done.set_result(None)
             self._outgoing.extend(ids)
+            self._follow()
             stored = [e for e in events if isinstance(e.answer, EventAccepted) and e.routes is not _DUPLICATE]
             self._rt.part(Feed).tell("event", stored, _feed_item)
             if self._handing_over is None or self._handing_over.done():
@@ -188,7 +214,17 @@ class Ingest:
         if deliveries:
             bulk_insert(connection, _DELIVERY, deliveries)
             count_enqueued(connection, "webhook", len(deliveries))
+        afters = (each(self._rt, connection, table.version, fresh) for each in STORED) if fresh else ()
+        self._afters = [after for after in afters if after is not None]
         return fresh, queued
+
+    def _follow(self) -> None:
+        """Do what the commit was for, apart from the commits."""
+        afters, self._afters = self._afters, []
+        for after in afters:
+            task = asyncio.ensure_future(after())
+            self._following.add(task)
+            task.add_done_callback(self._following.discard)
 
     def _find_duplicates(self, connection: Connection, events: list[_Incoming]) -> None:
         """Answer what was sent before, here or in an earlier call."""

@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import simpleeval
+
+from novapulse.core import exact
 
 EXPRESSION_MAX = 500  # characters
 TEXT_MAX = 64 * 1024  # of one rendered value
@@ -115,7 +116,7 @@ def as_text(value: Any) -> str:
         return value
     if value is None:
         return ""
-    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    return exact.dumps(value)
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-import orjson
-
+from novapulse.core import exact
 from novapulse.core.clock import parse_rfc3339
 from novapulse.workflows import expressions
 from novapulse.workflows.definition import (
@@ -167,7 +166,7 @@ class Plan:
                 row.become(StepState.SKIPPED)
                 return row
             row.input = self._input(step, names)
-            if len(orjson.dumps(row.input, default=str)) > INPUT_MAX:
+            if len(exact.dumps(row.input)) > INPUT_MAX:
                 raise ExpressionError(f"what it is given is larger than {INPUT_MAX // 1024} KiB")
         except ExpressionError as error:
             row.become(StepState.FAILED, error=str(error))
@@ -336,4 +335,4 @@ def _output(step: Step, row: StepRow, parts: Sequence[_Part]) -> dict[str, Any]:
 
 
 def _fits(value: Any) -> bool:
-    return len(orjson.dumps(value, default=str)) <= OUTPUT_MAX
+    return len(exact.dumps(value)) <= OUTPUT_MAX

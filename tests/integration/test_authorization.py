@@ -20,6 +20,7 @@ from tests.calls import ORIGIN, PASSWORD, PUBLIC_URL, calling, make_cookie, make
 P = Permission
 Route = tuple[str, str]
 
+WORKFLOW = {"name": "x", "steps": [{"id": "a", "type": "wait", "seconds": 1}]}
 # For anybody: signing in, what a load balancer asks, and the documentation.
 PUBLIC: dict[Route, Any] = {
     ("POST", "/api/v1/auth/login"): {"email": "no@example.com", "password": "no"},
@@ -173,6 +174,20 @@ NEEDS: dict[Route, tuple[set[Permission], Any]] = {
     ),
     ("GET", "/api/v1/reports/schedules"): ({P.REPORTS_READ}, None),
     ("DELETE", "/api/v1/reports/schedules/{id}"): ({P.REPORTS_WRITE}, None),
+    ("POST", "/api/v1/workflows"): ({P.WORKFLOWS_WRITE}, WORKFLOW),
+    ("GET", "/api/v1/workflows"): ({P.WORKFLOWS_READ}, None),
+    ("POST", "/api/v1/workflows/validate"): ({P.WORKFLOWS_READ}, WORKFLOW),
+    ("GET", "/api/v1/workflows/{id}"): ({P.WORKFLOWS_READ}, None),
+    ("PUT", "/api/v1/workflows/{id}"): ({P.WORKFLOWS_WRITE}, WORKFLOW),
+    ("PATCH", "/api/v1/workflows/{id}"): ({P.WORKFLOWS_WRITE}, {"enabled": False}),
+    ("DELETE", "/api/v1/workflows/{id}"): ({P.WORKFLOWS_WRITE}, None),
+    ("PUT", "/api/v1/workflows/{id}/secrets/{name}"): ({P.WORKFLOWS_WRITE, P.WEBHOOKS_SECRET}, {"value": "x"}),
+    ("DELETE", "/api/v1/workflows/{id}/secrets/{name}"): ({P.WORKFLOWS_WRITE, P.WEBHOOKS_SECRET}, None),
+    ("POST", "/api/v1/workflows/{id}/runs"): ({P.WORKFLOWS_WRITE}, {"input": {}}),
+    ("GET", "/api/v1/workflow-runs"): ({P.WORKFLOWS_READ}, None),
+    ("GET", "/api/v1/workflow-runs/{id}"): ({P.WORKFLOWS_READ}, None),
+    ("POST", "/api/v1/workflow-runs/{id}/cancel"): ({P.WORKFLOWS_WRITE}, None),
+    ("POST", "/api/v1/workflow-runs/{id}/retry"): ({P.WORKFLOWS_WRITE}, None),
     ("GET", "/api/v1/audit"): ({P.AUDIT_READ}, None),
     ("GET", "/api/v1/audit/export"): ({P.AUDIT_READ}, None),
     ("GET", "/api/v1/audit/verify"): ({P.AUDIT_READ}, None),

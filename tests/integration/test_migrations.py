@@ -17,8 +17,10 @@ from sqlmodel import SQLModel
 import novapulse.core.idempotency
 import novapulse.jobs.models
 import novapulse.mail.models
+import novapulse.reports.models
 import novapulse.security.models
-import novapulse.webhooks.models  # noqa: F401 - the tables of all are compared
+import novapulse.webhooks.models
+import novapulse.workflows.models  # noqa: F401 - the tables of all are compared
 from novapulse.core.database import Database
 from novapulse.core.migrations import pending, upgrade
 from tests.conftest import fresh_postgres, make_settings
