@@ -13,6 +13,7 @@ import typer
 
 from novapulse.launch.configuration import load_settings
 from novapulse.launch.errors import StartError
+from novapulse.launch.jobs_cli import jobs, queue
 
 T = TypeVar("T")
 
@@ -33,6 +34,8 @@ app.add_typer(db, name="db")
 app.add_typer(user, name="user")
 app.add_typer(apikey, name="apikey")
 app.add_typer(audit, name="audit")
+app.add_typer(jobs, name="jobs")
+app.add_typer(queue, name="queue")
 app.add_typer(mail, name="mail")
 
 
@@ -171,7 +174,7 @@ def mail_test(to: Annotated[str, typer.Argument(help="Where to send it.")]) -> N
 
 @mail.command("show")
 def mail_show(email_id: Annotated[str, typer.Argument(help="Its id, eml_...")]) -> None:
-    """Print what a message says, as long as it is kept. Also of one that no page shows, because its link opens a door."""
+    """Print what a message says while it is kept; also of one that no page shows, because its link opens a door."""
     from novapulse.launch import commands
 
     typer.echo(_run(commands.show_email(load_settings(), email_id)))

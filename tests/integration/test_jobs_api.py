@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +22,7 @@ from novapulse.jobs.enqueue import NewJob, add_job
 from novapulse.jobs.selecting import Wanted, branches
 from novapulse.jobs.tasks import GiveUp, JobContext, RetryLater, task
 from tests.calls import PUBLIC_URL, calling, problem
+from tests.instance import clean_environment
 from tests.jobs import run_jobs
 
 
@@ -394,3 +397,38 @@ async def test_the_service_asks_the_actor_itself(rt: Runtime) -> None:
     for act in (service.retry_job, service.cancel_job, service.discard_job, service.undo_job, service.get_job):
         with pytest.raises(ForbiddenError):
             await act(rt, nobody, id_)
+
+
+async def test_an_operator_has_the_same_from_a_shell(rt: Runtime) -> None:
+    waits, dead = await make(rt), await make(rt, payload={"what": "fail"})
+    await set_rows(rt, "UPDATE job SET state = 'dead', error = 'refused' WHERE id = :id", id=dead)
+
+    async def novapulse(*arguments: str) -> tuple[int, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "novapulse.cli",
+            *arguments,
+            env=clean_environment(data_dir=str(rt.settings.data_dir), redis_url=rt.settings.redis_url),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        return process.returncode or 0, output.decode()
+
+    listed, shown, wrong, paused = await asyncio.gather(
+        novapulse("jobs", "list", "--state", "dead", "--json"),
+        novapulse("jobs", "show", waits),
+        novapulse("jobs", "list", "--state", "lost"),
+        novapulse("queue", "pause", "email", "--note", "The provider is down."),
+    )
+    assert (listed[0], json.loads(listed[1])["id"]) == (0, dead)
+    assert (shown[0], json.loads(shown[1])["timeline"][0]["what"]) == (0, "created")
+    assert (wrong[0], "waiting, active" in wrong[1]) == (1, True)
+    assert paused == (0, "email is paused\n")
+    retried, cancelled, absent = await asyncio.gather(
+        novapulse("jobs", "retry", dead), novapulse("jobs", "cancel", waits), novapulse("jobs", "show", "job_none")
+    )
+    assert (retried[0], retried[1].split()[:2]) == (0, [dead, "waiting"])
+    assert (cancelled[0], cancelled[1].split()[:2]) == (0, [waits, "cancelled"])
+    assert absent == (1, "novapulse: There is no job 'job_none'.\n")
