@@ -18,7 +18,7 @@ from novapulse.core.runtime import Runtime
 from novapulse.live import sampler
 from novapulse.live.room import Room
 from novapulse.live.shown import snapshot_vars
-from novapulse.live.state import SOME, WORKFLOWS, LiveState
+from novapulse.live.state import MAIL, SOME, WORKFLOWS, LiveState
 from novapulse.security.handlers import NAMESPACE, ROOM
 from novapulse.webhooks import feed
 
@@ -70,6 +70,10 @@ class Broadcaster:
         self._number += 1
         if message["kind"] == "workflow":
             self._take_workflows(message)
+            return
+        if message["kind"] == "mail":
+            self._changes[MAIL] = self._number
+            self._keep_changes()
             return
         for item in message["items"]:
             for webhook_id in (item["webhook_id"],) if "webhook_id" in item else item["webhook_ids"]:

@@ -18,6 +18,7 @@ from novapulse.security.handlers import handler, handler_actor
 
 SOME = "?"  # too many changed at once to name all
 WORKFLOWS = "workflows"  # any workflow, or a run of any
+MAIL = "mail"  # any message or template
 
 
 class LiveState(rx.State):
@@ -31,10 +32,11 @@ class LiveState(rx.State):
     workers: list[dict[str, Any]] = []  # noqa: RUF012
     overview: dict[str, Any] = {}  # noqa: RUF012
     feed: list[dict[str, Any]] = []  # noqa: RUF012
-    # Id of a webhook, workflow or run, "*" for any webhook, WORKFLOWS or SOME -> number of the last message about it.
+    # Id of a webhook, workflow or run, "*" for any webhook, or a name above -> number of the last message about it.
     changes: dict[str, int] = {}  # noqa: RUF012
 
     audit_seq: int = 0  # of the newest row of the audit log
+    report_changes: int = 0  # grows when something about a report changes
     may: list[str] = []  # noqa: RUF012 - permissions, for what the frame of a page offers
 
     @handler(Permission.WEBHOOKS_READ)

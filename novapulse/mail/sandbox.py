@@ -31,7 +31,6 @@ from markupsafe import Markup, escape
 
 from novapulse.core.errors import InvalidError
 
-SOURCE_MAX = 128 * 1024  # characters of one part
 OUTPUT_MAX = 1024 * 1024
 STEPS_MAX = 20_000  # rounds of all loops of one part together
 _TEXT_MAX = 256 * 1024
@@ -114,8 +113,6 @@ class Part:
         """
         self._name = name
         self._language = _language(html=name == "html")
-        if len(source) > SOURCE_MAX:
-            self._refuse(f"longer than {SOURCE_MAX // 1024} KiB")
         try:
             tree = self._language.parse(source)
             self._check(tree)

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 RECIPIENTS_MAX = 50
 FILES_MAX = 10
 TEXT_MAX = 512 * 1024
+SOURCE_MAX = 100_000  # characters of a part of a template
 # RFC 5321, 4.1.2, without quotes and comments, and a domain that DNS can name.
 _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@[A-Za-z0-9.-]+")
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}")  # RFC 6838, 4.2
@@ -66,6 +67,7 @@ def _template_name(name: str) -> str:
 Address = Annotated[str, StringConstraints(max_length=254), AfterValidator(check_address)]
 Subject = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_plain_line)]
 Body = Annotated[str, StringConstraints(max_length=TEXT_MAX), AfterValidator(_plain_text)]
+Source = Annotated[str, StringConstraints(max_length=SOURCE_MAX), AfterValidator(_plain_text)]
 TemplateName = Annotated[str, AfterValidator(_template_name)]
 
 
@@ -254,8 +256,8 @@ class TemplateIn(BaseModel):
 
     name: TemplateName
     subject: Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_plain_line)]
-    text: Body = ""
-    html: Body = ""
+    text: Source = ""
+    html: Source = ""
     example: dict[str, Any] = Field(default_factory=dict[str, Any], description="Values to try it with.")
 
 
@@ -267,8 +269,8 @@ class TemplatePatch(BaseModel):
     )
 
     subject: Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(_plain_line)] | None = None
-    text: Body | None = None
-    html: Body | None = None
+    text: Source | None = None
+    html: Source | None = None
     example: dict[str, Any] | None = None
 
 
@@ -299,8 +301,8 @@ class PreviewIn(BaseModel):
 
     template: TemplateName | None = None
     subject: Annotated[str, StringConstraints(max_length=1000)] = ""
-    text: Body = ""
-    html: Body = ""
+    text: Source = ""
+    html: Source = ""
     context: dict[str, Any] | None = Field(None, description="Left out: the example of the stored template.")
 
 
