@@ -181,6 +181,8 @@ def test_what_is_no_pattern_is_told_and_stays_to_be_mended(form: Page, types: Ty
         expect(error, wrong).to_contain_text(f"“{wrong}” is no pattern")
         expect(field).to_have_value(wrong)
         assert chosen(form) == [types.name("fine")], "what is right is taken"
+        form.get_by_test_id("webhook-save").click()
+        expect(form.get_by_test_id("webhook-save"), "nothing is saved").to_be_visible()
         field.fill("")
         expect(error).to_have_count(0)
         form.get_by_role("button", name="Remove").click()

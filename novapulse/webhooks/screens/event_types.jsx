@@ -43,7 +43,7 @@ export function EventTypes({ types, more, initial, rule, rules, longest, error, 
 
   const change = (next) => {
     setChosen([...new Set(next)]);
-    if (error) onForget();
+    onForget();
   };
   const pick = (pattern, on) => {
     if (!on) {
@@ -81,7 +81,7 @@ export function EventTypes({ types, more, initial, rule, rules, longest, error, 
           value={draft}
           onChange={(event) => {
             setDraft(event.target.value);
-            if (error) onForget();
+            onForget();
           }}
           onBlur={saysWrong}
           onKeyDown={(event) => {

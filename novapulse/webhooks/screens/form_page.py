@@ -124,7 +124,7 @@ def _event_types() -> rx.Component:
         more=FormState.more_types,
         initial=FormState.patterns,
         error=FormState.errors.get("event_types", ""),
-        on_forget=FormState.forget("event_types"),
+        on_forget=FormState.forget("event_types").debounce(PAUSE_MS),
     )
 
 
@@ -175,7 +175,7 @@ def _headers() -> rx.Component:
     return headers_field(
         initial=FormState.headers,
         error=FormState.errors.get("headers", ""),
-        on_forget=FormState.forget("headers"),
+        on_forget=FormState.forget("headers").debounce(PAUSE_MS),
     )
 
 

@@ -10,7 +10,7 @@ export function HeaderRows({ initial, mask, most, error, onForget }) {
   const adder = useRef(null);
   const change = (changed) => {
     setRows(changed);
-    if (error) onForget();
+    onForget();
   };
   const set = (key, part) => change(rows.map((row) => (row.key === key ? { ...row, ...part } : row)));
   const add = () => {
