@@ -17,6 +17,8 @@ from novapulse.launch.frontend import frontend_dir
 from novapulse.live.broadcast import Broadcaster
 from novapulse.overview.page import overview_page
 from novapulse.overview.state import OverviewState
+from novapulse.reports.screens.page import reports_page
+from novapulse.reports.screens.state import ReportsState
 from novapulse.security import sessions
 from novapulse.security.csp import page_policy
 from novapulse.security.gate import Gate
@@ -85,6 +87,7 @@ app.add_page(webhooks_page, route="/webhooks", title="Webhooks · NovaPulse", on
 app.add_page(new_page, route="/webhooks/new", title="New webhook · NovaPulse")
 app.add_page(webhook_page, route="/webhooks/[webhook_id]", title="Webhook · NovaPulse", on_load=DetailState.load)
 app.add_page(edit_page, route="/webhooks/[webhook_id]/edit", title="Edit webhook · NovaPulse")
+app.add_page(reports_page, route="/reports", title="Reports · NovaPulse", on_load=ReportsState.load)
 app.add_page(team_page, route="/settings/team", title="Team · NovaPulse")
 app.add_page(keys_page, route="/settings/api-keys", title="API keys · NovaPulse", on_load=KeysState.load)
 app.add_page(audit_page, route="/settings/audit", title="Audit log · NovaPulse", on_load=AuditState.load)

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "testing.md"
 _START, _END = "<!-- test ids: begin -->\n", "<!-- test ids: end -->\n"
-_FOLDERS = ("overview", "webhooks", "security", "ui", "live", "jobs", "mail")
+_FOLDERS = ("overview", "webhooks", "security", "ui", "live", "jobs", "mail", "reports")
 _PATTERNS = (
     re.compile(r'"data-testid": (?P<text>f?"[^"]+")'),  # Python: attributes
     re.compile(r'\btestid=(?P<text>f?"[^"]+")'),  # Python and JSX: passed on

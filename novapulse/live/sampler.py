@@ -9,6 +9,7 @@ import orjson
 from novapulse.core.actor import SYSTEM
 from novapulse.core.runtime import Runtime
 from novapulse.jobs.sampling import sample_queues
+from novapulse.reports.changes import changes as report_changes
 from novapulse.security.audit_log import last_seq
 from novapulse.webhooks.schemas import OverviewView
 from novapulse.webhooks.stats import overview
@@ -42,6 +43,7 @@ async def sample(rt: Runtime) -> None:
             "workers": None if stats.workers is None else [w.model_dump(mode="json") for w in stats.workers],
             "overview": state.overview.model_dump(mode="json"),
             "audit_seq": await last_seq(rt),
+            "report_changes": await report_changes(rt),
         }
     )
     async with rt.valkey.pipeline(transaction=False) as pipe:

@@ -24,6 +24,7 @@ def snapshot_vars(snapshot: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "at": snapshot["at"],
         "audit_seq": snapshot["audit_seq"],
+        "report_changes": snapshot.get("report_changes", 0),
         "per_s": webhook["throughput_per_s"] or 0.0,
         "rate_line": line(webhook["rates"]),
         "queues": queues,

@@ -77,6 +77,17 @@ async def delete_schedule(rt: Runtime, actor: Actor, schedule_id: str) -> None:
     await jobs.delete_schedule(rt, _lent(actor), schedule_id)
 
 
+async def run_schedule(rt: Runtime, actor: Actor, schedule_id: str) -> None:
+    """Have its report made now, beside its times.
+
+    Raises:
+        NotFoundError: none of this id that the actor may read; ConflictError: the one before it is not finished.
+    """
+    actor.require(Permission.REPORTS_WRITE)
+    await _get(rt, actor, schedule_id)
+    await jobs.run_schedule(rt, _lent(actor), schedule_id)
+
+
 async def _get(rt: Runtime, actor: Actor, schedule_id: str) -> ReportScheduleView:
     found = await jobs.get_schedule(rt, _lent(actor), schedule_id)
     if found.task != TASK or (view := _view(found)).kind not in kinds_for(actor):

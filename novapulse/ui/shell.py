@@ -39,6 +39,7 @@ class Page(NamedTuple):
 PAGES = (
     Page("Overview", "/", "layout-dashboard", "o"),
     Page("Webhooks", "/webhooks", "webhook", "w"),
+    Page("Reports", "/reports", "file-chart-column", "r"),
 )
 SETTINGS = (
     Page("Security", "/settings/security", "shield-check", "s"),

@@ -264,7 +264,7 @@ def _draw_line(drawing: Drawing, graph: Any, series: Series) -> None:
         if len(points) > 2:
             drawing.add(PolyLine(points, strokeColor=color, strokeWidth=1.4))
         elif points:
-            drawing.add(Circle(*points, 1.6, fillColor=color, strokeColor=None))
+            drawing.add(Circle(points[0], points[1], 1.6, fillColor=color, strokeColor=None))
 
 
 def _round_up(top: float) -> float:
