@@ -7,6 +7,7 @@ from novapulse.settings import Settings
 
 _OURS: tuple[str, ...] = (
     "novapulse.jobs.bulk_task",
+    "novapulse.jobs.http_task",
     "novapulse.mail.tasks",
     "novapulse.workflows.tasks",
     "novapulse.reports.tasks",
