@@ -15,6 +15,10 @@ from novapulse.core.runtime import open_runtime
 from novapulse.launch.configuration import load_settings
 from novapulse.launch.frontend import frontend_dir
 from novapulse.live.broadcast import Broadcaster
+from novapulse.mail.screens.page import mail_page
+from novapulse.mail.screens.state import MailState
+from novapulse.mail.screens.templates_page import template_page, templates_page
+from novapulse.mail.screens.templates_state import TemplatesState
 from novapulse.overview.page import overview_page
 from novapulse.overview.state import OverviewState
 from novapulse.reports.screens.page import reports_page
@@ -88,6 +92,11 @@ app.add_page(new_page, route="/webhooks/new", title="New webhook · NovaPulse")
 app.add_page(webhook_page, route="/webhooks/[webhook_id]", title="Webhook · NovaPulse", on_load=DetailState.load)
 app.add_page(edit_page, route="/webhooks/[webhook_id]/edit", title="Edit webhook · NovaPulse")
 app.add_page(reports_page, route="/reports", title="Reports · NovaPulse", on_load=ReportsState.load)
+app.add_page(mail_page, route="/mail", title="Mail · NovaPulse", on_load=MailState.load)
+app.add_page(templates_page, route="/mail/templates", title="Templates · NovaPulse", on_load=TemplatesState.load)
+app.add_page(
+    template_page, route="/mail/templates/edit", title="Template · NovaPulse", on_load=TemplatesState.load_form
+)
 app.add_page(team_page, route="/settings/team", title="Team · NovaPulse")
 app.add_page(keys_page, route="/settings/api-keys", title="API keys · NovaPulse", on_load=KeysState.load)
 app.add_page(audit_page, route="/settings/audit", title="Audit log · NovaPulse", on_load=AuditState.load)

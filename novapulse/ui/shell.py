@@ -40,6 +40,7 @@ PAGES = (
     Page("Overview", "/", "layout-dashboard", "o"),
     Page("Webhooks", "/webhooks", "webhook", "w"),
     Page("Reports", "/reports", "file-chart-column", "r"),
+    Page("Mail", "/mail", "mail", "m", "emails:read"),
 )
 SETTINGS = (
     Page("Security", "/settings/security", "shield-check", "s"),

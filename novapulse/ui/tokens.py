@@ -30,6 +30,8 @@ TONES: dict[str, tuple[str, str]] = {
     "down": ("red", "circle-off"),
     "ok": ("gray", "check"),
     "denied": ("amber", "hand"),
+    "sent": ("green", "circle-check"),
+    "kept": ("amber", "inbox"),
     "unknown": ("gray", "circle-help"),
 }
 
