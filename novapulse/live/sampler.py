@@ -8,7 +8,9 @@ import orjson
 
 from novapulse.core.actor import SYSTEM
 from novapulse.core.runtime import Runtime
+from novapulse.jobs.conservation import conservation
 from novapulse.jobs.sampling import sample_queues
+from novapulse.jobs.shapes import ConservationView
 from novapulse.reports.changes import changes as report_changes
 from novapulse.security.audit_log import last_seq
 from novapulse.webhooks.schemas import OverviewView
@@ -18,6 +20,7 @@ CHANNEL = "np:live"
 LAST = "np:live:last"
 _KEPT_S = 30
 _OVERVIEW_EVERY_S = 3.0
+_METER_EVERY_S = 5.0
 
 
 class _Sampler:
@@ -26,6 +29,8 @@ class _Sampler:
     def __init__(self, _rt: Runtime) -> None:
         self.overview: OverviewView | None = None
         self.overview_at = 0.0
+        self.meter: ConservationView | None = None
+        self.meter_at = 0.0
 
 
 async def sample(rt: Runtime) -> None:
@@ -35,6 +40,8 @@ async def sample(rt: Runtime) -> None:
     stats, lines = await sample_queues(rt)
     if state.overview is None or now - state.overview_at > _OVERVIEW_EVERY_S:
         state.overview, state.overview_at = await overview(rt, SYSTEM), now
+    if state.meter is None or now - state.meter_at > _METER_EVERY_S:
+        state.meter, state.meter_at = await conservation(rt, SYSTEM), now
     snapshot = orjson.dumps(
         {
             "at": stats.at,
@@ -42,6 +49,8 @@ async def sample(rt: Runtime) -> None:
             "totals": stats.totals.model_dump(mode="json"),
             "workers": None if stats.workers is None else [w.model_dump(mode="json") for w in stats.workers],
             "overview": state.overview.model_dump(mode="json"),
+            # Everybody is told; ids are only for who may see the jobs.
+            "meter": state.meter.model_dump(mode="json", exclude={"queues": {"__all__": {"missing_ids"}}}),
             "audit_seq": await last_seq(rt),
             "report_changes": await report_changes(rt),
         }

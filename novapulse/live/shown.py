@@ -13,6 +13,7 @@ UNKNOWN = "?"
 NONE = "–"  # nothing to measure
 _COUNTS = ("waiting", "active", "delayed", "completed", "failed", "dead", "cancelled", "workers", "slots")
 _HIGH = 20
+_METER = ("enqueued", "waiting", "active", "delayed", "completed", "dead", "cancelled", "gone")
 
 
 def snapshot_vars(snapshot: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,10 +30,13 @@ def snapshot_vars(snapshot: Mapping[str, Any]) -> dict[str, Any]:
         "rate_line": line(webhook["rates"]),
         "queues": queues,
         "totals": {
-            name: count(snapshot["totals"][name]) for name in ("waiting", "active", "delayed", "completed", "dead")
+            name: count(snapshot["totals"][name])
+            for name in ("waiting", "active", "delayed", "completed", "failed", "dead", "cancelled")
         }
         | {"per_s": _number(snapshot["totals"]["throughput_per_s"])},
         "workers": [_worker(worker) for worker in snapshot["workers"] or []],
+        "workers_known": snapshot["workers"] is not None,
+        "meter": _meter(snapshot.get("meter")),
         "overview": {
             "failing_webhooks": overview["failing_webhooks"],
             "latest_failures": overview["latest_failures"],
@@ -68,6 +72,36 @@ def _queue(queue: Mapping[str, Any]) -> dict[str, Any]:
         "wait_line": line(queue["slowest"]),
         "most": _number(max(queue["rates"], default=0)),
         "slowest": duration(max((each for each in queue["slowest"] if each is not None), default=None)),
+        # As they are read, for charts that go on by themselves.
+        "now": [
+            queue["throughput_per_s"],
+            queue["error_rate"],
+            queue["waiting"],
+            *(queue[span][part] for span in ("wait_ms", "run_ms") for part in ("p50", "p99")),
+        ],
+    }
+
+
+def _meter(meter: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The conservation meter; {}: it was not read yet."""
+    if meter is None:
+        return {}
+    queues = [
+        {name: count(queue[name]) for name in _METER}
+        | {
+            "name": queue["name"],
+            "ok": queue["ok"],
+            "drift": f"{queue['drift']:+,}" if queue["drift"] else "0",
+            "in_valkey": count(queue["in_valkey"]),
+            "missing": count(queue["missing"]),
+        }
+        for queue in meter["queues"]
+    ]
+    return {
+        "ok": meter["ok"],
+        "checked_at": meter["checked_at"] or "",
+        "queues": queues,
+        "corrections": meter["corrections"][:3],
     }
 
 
@@ -77,7 +111,16 @@ def _worker(worker: Mapping[str, Any]) -> dict[str, Any]:
         **worker,
         "mb": UNKNOWN if size is None else f"{size / 1e6:.0f} MB",
         "busy": ", ".join(f"{queue} {n}" for queue, n in worker["running"].items() if n) or "idle",
+        "lanes": [
+            _lane(queue, worker["running"].get(queue, 0), worker["slots"].get(queue)) for queue in worker["queues"]
+        ],
     }
+
+
+def _lane(queue: str, running: int, slots: int | None) -> dict[str, Any]:
+    """What a worker runs of one queue, of as many as it runs at once."""
+    share = min(100, round(100 * running / slots)) if slots else 0
+    return {"queue": queue, "running": f"{running:,} of {count(slots)} running", "share": share}
 
 
 def count(n: int | None) -> str:

@@ -30,6 +30,8 @@ class LiveState(rx.State):
     queues: list[dict[str, Any]] = []  # noqa: RUF012 - Reflex copies defaults; see `shown` for what is in it
     totals: dict[str, str] = {}  # noqa: RUF012
     workers: list[dict[str, Any]] = []  # noqa: RUF012
+    workers_known: bool = True  # whether they could be asked for
+    meter: dict[str, Any] = {}  # noqa: RUF012 - of conservation
     overview: dict[str, Any] = {}  # noqa: RUF012
     feed: list[dict[str, Any]] = []  # noqa: RUF012
     # Id of a webhook, workflow or run, "*" for any webhook, or a name above -> number of the last message about it.

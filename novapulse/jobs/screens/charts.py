@@ -1,0 +1,66 @@
+"""Throughput and times of a queue, with what happened marked."""
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# At class level Reflex turns fields into vars, which type checkers cannot see.
+
+from __future__ import annotations
+
+from typing import Any
+
+import reflex as rx
+
+from novapulse.jobs.screens.board_state import QUEUES
+from novapulse.jobs.screens.chart_state import SPANS, QueueChartState
+from novapulse.live.state import LiveState
+from novapulse.ui.components import error_state, section
+
+_LABELS = {"15m": "15 min", "1h": "1 h", "24h": "24 h"}
+
+
+class QueueCharts(rx.Component):
+    """The charts; they go on with `now`, what is told each second `at`."""
+
+    library = "$/public" + rx.asset("charts.jsx", shared=True)
+    tag = "QueueCharts"
+    points: rx.Var[list[list[float | None]]]
+    step: rx.Var[int]
+    span: rx.Var[int]
+    marks: rx.Var[list[dict[str, Any]]]
+    at: rx.Var[str]
+    now: rx.Var[list[float | None]]
+
+
+def queue_charts() -> rx.Component:
+    """The charts of the queue and the span that the URL names."""
+    s = QueueChartState
+    now = rx.match(s.queue, *((name, LiveState.queues[at]["now"]) for at, name in enumerate(QUEUES)), [])
+    return section(
+        "How it went",
+        rx.cond(
+            s.problem != "",
+            error_state(s.problem, s.load),
+            rx.cond(
+                s.loaded,
+                QueueCharts.create(points=s.points, step=s.step, span=s.span, marks=s.marks, at=LiveState.at, now=now),
+                rx.skeleton(height="300px"),
+            ),
+        ),
+        action=rx.flex(
+            _choice("queue", s.queue, {name: name.capitalize() for name in QUEUES}),
+            _choice("window", s.window, {name: _LABELS[name] for name in SPANS}),
+            gap="8px",
+            wrap="wrap",
+            justify="end",
+        ),
+    )
+
+
+def _choice(name: str, value: Any, choices: dict[str, str]) -> rx.Component:
+    return rx.segmented_control.root(
+        *(
+            rx.segmented_control.item(label, value=key, custom_attrs={"data-testid": f"chart-{key}"})
+            for key, label in choices.items()
+        ),
+        value=value,
+        on_change=lambda chosen: QueueChartState.go(name, chosen),
+        size="1",
+    )
