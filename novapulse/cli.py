@@ -37,6 +37,8 @@ app.add_typer(audit, name="audit")
 app.add_typer(jobs, name="jobs")
 app.add_typer(queue, name="queue")
 app.add_typer(mail, name="mail")
+report = typer.Typer(help="Reports.", no_args_is_help=True)
+app.add_typer(report, name="report")
 
 
 def _run(work: Coroutine[object, object, T]) -> T:
@@ -178,6 +180,27 @@ def mail_show(email_id: Annotated[str, typer.Argument(help="Its id, eml_...")]) 
     from novapulse.launch import commands
 
     typer.echo(_run(commands.show_email(load_settings(), email_id)))
+
+
+@report.command("make")
+def report_make(
+    kind: Annotated[str, typer.Argument(help="deliveries, endpoints, queues or audit.")],
+    out: Annotated[Path, typer.Option(help="The file to write; its name ends in .pdf, .csv or .xlsx.")],
+    range_: Annotated[
+        str, typer.Option("--range", help="today, yesterday, last_24_hours, last_7_days, last_30_days, last_week, ...")
+    ] = "",
+    since: Annotated[str, typer.Option(help="In place of --range: from this RFC 3339 time.")] = "",
+    until: Annotated[str, typer.Option(help="Up to this RFC 3339 time.")] = "",
+    timezone: Annotated[str, typer.Option(help="Whose days a range is made of, e.g. Europe/Paris.")] = "UTC",
+    webhook_id: Annotated[str, typer.Option(help="Of this webhook only.")] = "",
+    tenant: Annotated[str, typer.Option(help="Of this tenant only.")] = "",
+) -> None:
+    """Make a report here and now; no worker is needed. That it was made is a row of the audit log."""
+    from novapulse.launch import commands
+
+    params = {"range": range_, "since": since, "until": until, "webhook_id": webhook_id, "tenant": tenant}
+    given = {name: value for name, value in params.items() if value} | {"timezone": timezone}
+    typer.echo(_run(commands.make_report(load_settings(), kind, out, given)), err=True)
 
 
 @app.command()

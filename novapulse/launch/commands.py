@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, get_args
 
 import orjson
@@ -153,3 +154,19 @@ async def demo(settings: Settings, *, remove: bool) -> None:
             await tool.remove(rt)
         else:
             await tool.run(rt)
+
+
+async def make_report(settings: Settings, kind: str, out: Path, params: dict[str, str]) -> str:
+    """Make a report; returns what there is to say of it."""
+    import sys
+
+    from novapulse.reports.command import make_here
+
+    def tell(done: float, text: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{done:4.0%}  {text}", end="", file=sys.stderr, flush=True)
+
+    given = {"kind": kind, "format": out.suffix.removeprefix("."), "params": params}
+    async with local_runtime(settings) as rt:
+        made = await make_here(rt, given, out, tell)
+    return f"{out}: {made.rows:,} rows, {made.bytes:,} bytes"

@@ -23,9 +23,11 @@ from sqlalchemy import text
 
 from novapulse.core.actor import SYSTEM, Role
 from novapulse.core.clock import now_ms, rfc3339
+from novapulse.core.errors import BadRequestError, InvalidError
 from novapulse.core.runtime import Runtime
 from novapulse.jobs.schedules import fire_schedules
 from novapulse.reports.child import make_in_child
+from novapulse.reports.command import make_here
 from novapulse.reports.content import Kind, Spec
 from novapulse.reports.make import Order
 from novapulse.reports.retention import expire_reports, tidy_folder
@@ -357,6 +359,23 @@ async def test_the_process_ends_with_who_asked(tmp_path: Path) -> None:
         child.stdin.close()
         assert await asyncio.wait_for(child.wait(), 4) == 1
         connection.close()
+
+
+async def test_the_command_makes_the_same_without_a_worker(rt: Runtime, tmp_path: Path) -> None:
+    await fill(rt)
+    steps: list[float] = []
+    given: dict[str, object] = {"kind": "deliveries", "format": "csv", "params": DAY}
+    done = await make_here(rt, given, tmp_path / "r.csv", lambda share, _text: steps.append(share))
+    assert done.rows == len((tmp_path / "r.csv").read_text().splitlines()) - 1 == 4
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".rpt")]
+    with pytest.raises(BadRequestError, match="there already"):
+        await make_here(rt, given, tmp_path / "r.csv", lambda *_: None)
+    with pytest.raises(InvalidError, match="/kind"):
+        await make_here(rt, given | {"kind": "weather"}, tmp_path / "s.csv", lambda *_: None)
+    async with rt.database.read() as session:
+        assert (
+            await session.execute(text("SELECT count(*) FROM audit WHERE action = 'report.made'"))
+        ).scalar_one() == 1
 
 
 @pytest.mark.slow
