@@ -130,6 +130,7 @@ class Settings(BaseSettings):
     reports_dir: Path | None = Field(
         None, description="Folder of finished reports, shared by all machines; empty: `reports` in the data folder."
     )
+    report_concurrency: int = Field(2, ge=1, le=100, description="Reports one worker process makes at once.")
     report_retention_days: int = Field(30, ge=1, description="A report's file is deleted after this many days.")
     report_mail_max_bytes: int = Field(
         8 * 1024**2, ge=0, description="A larger report is not attached to its e-mail, which then links to it."
