@@ -145,7 +145,7 @@ def _wanted(actor: Actor, action: Act, given: JobFilter, deliveries: Permission)
 async def _look(session: AsyncSession, action: Act, wanted: Wanted, states: tuple[str, ...], now: int) -> Preview:
     counts: dict[str, Counter[str]] = {name: Counter() for name in ("queue", "task", "tenant", "state")}
     completed, attempted, untouched = Counter[str](), Counter[str](), Counter[str]()
-    complete = True
+    complete = untouched_complete = True
     for branch in _touched(wanted, states, now):
         looked_at = 0
         for row in await _grouped(session, branch, _COUNTED):
@@ -163,7 +163,7 @@ async def _look(session: AsyncSession, action: Act, wanted: Wanted, states: tupl
                 rows = await _grouped(session, branch, _COUNTED_BESIDE)
                 n = sum(row.n for row in rows)
                 untouched[state] += n
-                complete = complete and n <= _COUNTED_BESIDE
+                untouched_complete = untouched_complete and n <= _COUNTED_BESIDE
     touched = counts["state"].total()
     return Preview(
         action=action,
@@ -180,6 +180,7 @@ async def _look(session: AsyncSession, action: Act, wanted: Wanted, states: tupl
             if action == "retry"
         ],
         complete=complete,
+        untouched_complete=untouched_complete,
     )
 
 

@@ -273,7 +273,8 @@ class Preview(BaseModel):
     by_tenant: dict[str, int] = Field(description="`` for jobs without a tenant.")
     by_state: dict[str, int]
     repeats: list[Repeats]
-    complete: bool = Field(description="False: more match than were looked at; every number is at least so large.")
+    complete: bool = Field(description="False: there are more than were looked at; the numbers are at least so large.")
+    untouched_complete: bool = Field(description="False: of those left alone there are more.")
 
 
 class BulkAccepted(BaseModel):

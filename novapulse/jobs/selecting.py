@@ -192,12 +192,12 @@ def _anchors(
     if wanted.pinned:
         return [(("pinned",), ())]
     task = TASKS.get(wanted.task or "")
-    # Of a task's jobs, what waits or ended well is most; what is in another state is best found by that.
-    if wanted.task and (task is None or wanted.state in (None, JobState.WAITING, JobState.COMPLETED)):
-        return [(("task",), ())]
+    # Before the task: behind a backlog of a task, its jobs in another state would be far to go for.
     if wanted.state:
         queues = [wanted.queue] if wanted.queue else [task.queue] if task else QUEUES
         return [(("state", "queue"), (JOB.c.queue == queue,)) for queue in queues]
+    if wanted.task:
+        return [(("task",), ())]
     if wanted.queue:
         return [(("queue",), ())]
     return [((), (true(),))]

@@ -178,6 +178,9 @@ async def discard_job(rt: Runtime, actor: Actor, job_id: str) -> JobView:
         row = await find_job(session, actor, job_id, lock=True)
         if row.state not in TOUCHES["discard"]:
             raise ConflictError("This job is running: cancel it first.")
+        leaving = select(UNDO.c.job_id).where(UNDO.c.job_id == job_id, UNDO.c.act == "discard")
+        if (await session.execute(leaving)).first() is not None:
+            raise ConflictError("This job is discarded already.")
         if row.state in WAITS:
             await _on(session, lambda sync: cancel_on(sync, [job_id], now=now, by=actor.name))
         await _remember(session, job_id, "discard", _as_it_was(row), done_at=now)

@@ -271,6 +271,7 @@ async def test_cancel_and_discard_can_be_taken_back_for_ten_seconds(any_rt: Runt
                 gone = (await api.post(f"/jobs/{id_}/{act}")).json()
                 assert (gone["state"], gone["undo_action"]) == ("cancelled", act), "it is not begun meanwhile"
                 assert gone["undo_until"] > gone["finished_at"]
+                problem(await api.post(f"/jobs/{id_}/{act}"), 409)
                 back = (await api.post(f"/jobs/{id_}/undo")).json()
                 assert (back["state"], back["undo_until"], back["run_at"]) == (state, None, before["run_at"])
                 problem(await api.post(f"/jobs/{id_}/undo"), 409)

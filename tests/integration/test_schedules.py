@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -19,7 +20,9 @@ from novapulse.core.runtime import Runtime
 from novapulse.jobs.cron import BadCronError, check_cron, explain, next_fires
 from novapulse.jobs.schedules import fire_schedules, tick_id
 from novapulse.jobs.tasks import TASKS
+from novapulse.tasks import load_all_tasks
 from tests.calls import calling, problem
+from tests.instance import clean_environment
 from tests.jobs import run_jobs
 
 MINUTE = 60_000
@@ -146,6 +149,40 @@ async def test_a_task_that_is_gone_does_not_stop_the_others(any_rt: Runtime, mon
         seen = (await api.get(f"/schedules/{gone['id']}")).json()
         assert "there is no task 'test.gone'" in seen["last_error"]
         assert parse_rfc3339(seen["next_run_at"]) > now_ms()
+
+
+async def test_the_scheduler_fires_and_has_what_is_discarded_leave(rt: Runtime) -> None:
+    load_all_tasks(rt.settings)
+    async with calling(rt, "*") as api:
+        for task in ("http.request", "test.work"):  # the second is one that the scheduler's process does not know
+            payload = {"url": "https://example.com"} if task == "http.request" else {}
+            await make(api, name=task, task=task, payload=payload)
+        gone = (await api.post("/jobs", json={"task": "test.work"})).json()["id"]
+        await api.post(f"/jobs/{gone}/discard")
+        async with rt.database.write() as session:
+            await session.execute(text("UPDATE job_undo SET until = 1"))
+        await set_due(rt, now_ms())
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "novapulse.cli", "scheduler"),
+            env=clean_environment(data_dir=str(rt.settings.data_dir), redis_url=rt.settings.redis_url),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            async with asyncio.timeout(30):
+                while True:
+                    seen = {row["name"]: row for row in (await api.get("/schedules")).json()["data"]}
+                    left = (await api.get(f"/jobs/{gone}")).status_code == 404
+                    if left and all(row["last_run_at"] for row in seen.values()):
+                        break
+                    await asyncio.sleep(0.1)
+        finally:
+            process.terminate()
+            await process.wait()
+        job = (await api.get(f"/jobs/{seen['http.request']['last_job_id']}")).json()
+        assert (job["task"], job["state"]) == ("http.request", "waiting")
+        assert "there is no task 'test.work'" in seen["test.work"]["last_error"]
 
 
 def local(timezone: str, *ats: str) -> list[int]:
