@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from dataclasses import replace
@@ -15,7 +16,7 @@ from sqlalchemy import text
 
 from novapulse.core.actor import SYSTEM
 from novapulse.core.clock import now_ms
-from novapulse.core.errors import ForbiddenError, InvalidError
+from novapulse.core.errors import ConflictError, ForbiddenError, InvalidError
 from novapulse.core.runtime import Runtime
 from novapulse.jobs import listing, retention, selecting, service
 from novapulse.jobs.enqueue import NewJob, add_job
@@ -44,6 +45,15 @@ async def work(job: JobContext, payload: Work) -> dict[str, Any]:
     if payload.what == "falter":
         raise RetryLater("not now", after_s=3600)
     return {"did": payload.what}
+
+
+RAN: list[str] = []
+
+
+@task("test.ledger", queue="workflow", payload=Work)
+async def ledger(job: JobContext, payload: Work) -> None:
+    """Writes down that it ran."""
+    RAN.append(job.id)
 
 
 @task("test.inner", queue="report", payload=Work)
@@ -297,6 +307,34 @@ async def test_cancel_and_discard_can_be_taken_back_for_ten_seconds(any_rt: Runt
         problem(await api.post(f"/jobs/{later}/undo"), 409)
         acts = [row["action"] for row in (await api.get("/audit?limit=100")).json()["data"]]
         assert {"job.cancelled", "job.discarded", "job.undone", "job.retried"} <= set(acts)
+
+
+async def test_who_is_faster_wins_and_the_other_is_told(any_rt: Runtime) -> None:
+    RAN.clear()
+    ids = [await make(any_rt, task="test.ledger") for _ in range(60)]
+
+    async def call_off(id_: str, after_s: float) -> bool:
+        await asyncio.sleep(after_s)
+        try:
+            return (await service.cancel_job(any_rt, SYSTEM, id_)).state == "cancelled"
+        except ConflictError:
+            return False
+
+    async def hurry(id_: str, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        with contextlib.suppress(ConflictError):
+            await service.retry_job(any_rt, SYSTEM, id_)
+
+    calls = [call_off(id_, n / 500) for n, id_ in enumerate(ids)]
+    *called_off, _ = await asyncio.gather(*calls, run_jobs(any_rt))
+    for id_, off in zip(ids, called_off, strict=True):
+        job = await service.get_job(any_rt, SYSTEM, id_)
+        assert (job.state, RAN.count(id_)) == (("cancelled", 0) if off else ("completed", 1)), job
+    # Each of these is run once more, however often and by whomever that is asked for at once.
+    await asyncio.gather(*(hurry(id_, 0) for id_ in ids[:10] for _ in range(3)))
+    await run_jobs(any_rt)
+    again = [RAN.count(id_) - (0 if off else 1) for id_, off in zip(ids, called_off, strict=True)]
+    assert again == [*[1] * 10, *[0] * 50]
 
 
 async def test_a_delivery_is_a_job_of_its_queue(any_rt: Runtime) -> None:
