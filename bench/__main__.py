@@ -1,16 +1,18 @@
-"""All benchmarks, one after the other: `python -m bench [deliveries|ingest|isolation|footprint|stats] [options]`."""
+"""All benchmarks, one after the other: `python -m bench [deliveries|ingest|isolation|footprint|jobs|report|stats] [options]`."""
 
 from __future__ import annotations
 
 import sys
 
-from bench import deliveries, footprint, ingest, isolation, stats
+from bench import deliveries, footprint, ingest, isolation, jobs, report, stats
 
 _BENCHMARKS = {
     "deliveries": deliveries.main,
     "ingest": ingest.main,
     "isolation": isolation.main,
     "footprint": footprint.main,
+    "jobs": jobs.main,
+    "report": report.main,
     "stats": stats.main,
 }
 

@@ -9,6 +9,8 @@ polling the file.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -18,12 +20,16 @@ from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Dialect, Engine, StaticPool, Table, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlmodel import SQLModel
 
 from novapulse.core import exact
 
 _BUSY_TIMEOUT_MS = 15_000
+_POLL_MS = (
+    4  # SQLite looks for the lock ever more seldom, every 100 ms in the end: too late for who writes all the time
+)
 _ROWS_MAX = 64  # of one INSERT
 
 T = TypeVar("T")
@@ -57,7 +63,7 @@ class Database:
                 connect_args={"check_same_thread": False},
                 **options,
             )
-            _tune_sqlite(self._writer)
+            _tune_sqlite(self._writer, poll_ms=_POLL_MS)
             self._write_thread = ThreadPoolExecutor(1, "database-writer")
 
     @asynccontextmanager
@@ -159,7 +165,7 @@ def _compiled_insert(
     return str(compiled), processors
 
 
-def _tune_sqlite(engine: Engine) -> None:
+def _tune_sqlite(engine: Engine, *, poll_ms: int = _BUSY_TIMEOUT_MS) -> None:
     @event.listens_for(engine, "connect")
     def _connect(dbapi: DBAPIConnection, _record: object) -> None:  # pyright: ignore[reportUnusedFunction]
         dbapi.isolation_level = None  # pyright: ignore[reportAttributeAccessIssue] - we emit BEGIN ourselves
@@ -170,9 +176,29 @@ def _tune_sqlite(engine: Engine) -> None:
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute("PRAGMA temp_store=MEMORY")
         cursor.execute("PRAGMA cache_size=-16000")  # 16 MB
+        cursor.execute(f"PRAGMA busy_timeout={poll_ms}")
         cursor.close()
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction]
         write = connection.get_execution_options().get("novapulse_write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        if not write:
+            connection.exec_driver_sql("BEGIN")
+        elif poll_ms == _BUSY_TIMEOUT_MS:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            _begin_patiently(connection)
+
+
+def _begin_patiently(connection: Connection) -> None:
+    """Take the write lock of the connection of `_write_thread`, asking for it again and again."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    end = time.monotonic() + _BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise OperationalError("BEGIN IMMEDIATE", None, error) from error

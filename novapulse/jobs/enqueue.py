@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from novapulse.core import exact
@@ -27,6 +29,9 @@ _COUNT = table_of(QueueCount)
 PAYLOAD_MAX = 256 * 1024
 RUN_TASK = "job.run"  # the Taskiq task that runs any of them
 _BATCH = 100
+_MARK_AFTER_S = 0.5
+_MARKED = 500  # at once
+UNMARKED_MS = 2_000  # what waits for so long without a mark was not put on its queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +101,45 @@ def count_enqueued(connection: Connection, queue: str, n: int) -> None:
 
 
 async def kick(rt: Runtime, queue: str, ids: Sequence[str]) -> None:
-    """Have jobs begun at once, after the commit that made them. Without it, or Valkey, the scheduler does it soon."""
+    """Have jobs begun at once, after the commit that made them. Without it, or Valkey, workers find them soon."""
     if not ids:
         return
     with contextlib.suppress(RedisError, OSError, TimeoutError):
-        # Marked first: if the queue does not take them, they count as lost after a while and come again.
-        async with rt.database.write() as session:
-            await session.execute(
-                update(JOB)
-                .where(JOB.c.id.in_(ids), JOB.c.enqueued_at == 0, JOB.c.state == JobState.WAITING.value)
-                .values(enqueued_at=now_ms())
-            )
         await rt.enqueue(queue, RUN_TASK, [ids[at : at + _BATCH] for at in range(0, len(ids), _BATCH)])
+        rt.part(_Marks).add(ids)
+
+
+class _Marks:
+    """Marks what was put on a queue, a moment later and in bulk: by then most of it is done and needs no mark.
+
+    What this process does not come to mark is handed out once more, which does no harm.
+    """
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self._ids: list[str] = []
+        self._marker: asyncio.Task[None] | None = None
+
+    def add(self, ids: Sequence[str]) -> None:
+        self._ids += ids
+        if self._marker is None or self._marker.done():
+            self._marker = asyncio.create_task(self._mark())
+
+    async def _mark(self) -> None:
+        while self._ids:
+            await asyncio.sleep(_MARK_AFTER_S)
+            ids, self._ids = self._ids, []
+            with contextlib.suppress(SQLAlchemyError, OSError, TimeoutError):
+                for at in range(0, len(ids), _MARKED):
+                    await self._mark_waiting(ids[at : at + _MARKED])
+
+    async def _mark_waiting(self, ids: list[str]) -> None:
+        unmarked = JOB.c.id.in_(ids), JOB.c.enqueued_at == 0, JOB.c.state == JobState.WAITING.value
+        async with self._rt.database.read() as session:
+            waiting = list((await session.execute(select(JOB.c.id).where(*unmarked))).scalars())
+        if waiting:
+            async with self._rt.database.write() as session:
+                await session.execute(update(JOB).where(*unmarked).values(enqueued_at=now_ms()))
 
 
 def _row(new: NewJob, task: Task, now: int) -> dict[str, Any]:

@@ -10,14 +10,14 @@ import time
 
 import structlog
 from redis.exceptions import RedisError
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, and_, bindparam, or_, select, update
 
 from novapulse.core.clock import now_ms
 from novapulse.core.queues import DeadOwners, oldest_queued_at
 from novapulse.core.runtime import Runtime
 from novapulse.jobs.engine.claim import JOB
 from novapulse.jobs.engine.record import recover
-from novapulse.jobs.enqueue import RUN_TASK
+from novapulse.jobs.enqueue import RUN_TASK, UNMARKED_MS
 from novapulse.jobs.models import JobState
 
 QUEUES = ("email", "workflow", "report")
@@ -34,8 +34,11 @@ _DUE = (
     .where(
         _j.queue == bindparam("b_queue"),
         _j.enqueued_at == 0,
-        _j.run_at <= bindparam("b_now"),
-        _j.state.in_([_WAITING, _DELAYED]),
+        # What waits was put there by whoever made it, who marks it a moment later; if not, it is done here.
+        or_(
+            and_(_j.state == _DELAYED, _j.run_at <= bindparam("b_now")),
+            and_(_j.state == _WAITING, _j.run_at <= bindparam("b_now") - UNMARKED_MS),
+        ),
     )
     .limit(_ROWS)
 )

@@ -33,7 +33,8 @@ _AHEAD_MS = 50.0  # as much is claimed ahead of the slots as they work off in th
 _AHEAD_MAX = 400
 _READY_MAX_S = 1.0  # what was claimed ahead and not begun by then goes back, for others
 _GROUP = 400  # most that end, and most that are claimed, per transaction
-_GATHER_S = 0.004  # how long a few results wait for company
+_FEW = 100  # results that wait for company, or for a claim, which takes them along
+_GATHER_S = 0.02  # but no longer than this
 _KEEP_S = 0.5
 _PROBE_EVERY, _LEASE_EVERY = 2, 60  # rounds of the keeper
 _CANCEL_AFTER_S = 0.25  # what runs shorter ends by itself before anybody could cancel it
@@ -79,7 +80,9 @@ class Engine:
         self._owner = owner
         self._note = note
         self._modes = rt.part(Modes)
-        self.slots = rt.settings.job_concurrency
+        settings = rt.settings
+        # A report is a process of its own, which takes a core.
+        self.slots = settings.report_concurrency if queue == "report" else settings.job_concurrency
         self._held: dict[str, _Held] = {}
         self._ready: deque[_Held] = deque()
         self._running: set[_Held] = set()
@@ -87,7 +90,8 @@ class Engine:
         self._batches: deque[_Batch] = deque()  # with jobs to be claimed
         self._hungry = False  # there may be something to claim
         self._run_ms = 100.0  # how long a job takes, of late
-        self._wake = asyncio.Event()
+        self._wake = asyncio.Event()  # there is something to write
+        self._news = asyncio.Event()  # and it should not wait for more
         self._writing = asyncio.Lock()  # two transactions of ours must not wait for each other's rows
         self._stopping = False
         self._back: list[str] = []  # handed back because this process stops
@@ -116,11 +120,13 @@ class Engine:
         self._batches.append(batch)
         self._hungry = True
         self._wake.set()
+        self._news.set()
         await batch.done
 
     async def stop(self, grace_s: float) -> None:
         """Let what runs finish within `grace_s`, and hand back the rest; an interrupted run is no attempt."""
         self._stopping = True
+        self._news.set()
         self._hand_back_ready()
         await asyncio.sleep(0)  # a task that was made just now has to begin before it can be cancelled
         running = [held.task for held in self._running if held.task is not None]
@@ -178,8 +184,8 @@ class Engine:
             self._wake.clear()
             try:
                 while self._ended or self._wanted() > 0:
-                    if self._wanted() <= 0 and len(self._ended) < _GROUP // 4:
-                        await asyncio.sleep(_GATHER_S)
+                    if self._wanted() <= 0 and len(self._ended) < _FEW and not self._stopping:
+                        await self._gather()
                     await self._turn()
                 wait_s = 0.1
             except _STORE_DOWN as error:
@@ -189,6 +195,12 @@ class Engine:
                 wait_s = min(wait_s * 2, 5.0)
                 self._hungry = True
                 self._wake.set()
+
+    async def _gather(self) -> None:
+        """Each transaction costs the disk, and those who make jobs have to wait for it: better few with much in them."""
+        self._news.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), _GATHER_S)
 
     async def _turn(self, *, claiming: bool = True) -> None:
         ended = self._ended[:_GROUP]
@@ -285,6 +297,8 @@ class Engine:
             self._ended.append((held, ended))
         self._start()
         self._wake.set()
+        if self._hungry or len(self._ended) >= _FEW:
+            self._news.set()
 
     def _stopped(self, held: _Held, started: int) -> Ended | None:
         """What the end of a cancelled run means."""
