@@ -1,4 +1,4 @@
-"""All benchmarks, one after the other: `python -m bench [deliveries|ingest|isolation|footprint|jobs|report|stats] [options]`."""
+"""All benchmarks, one after the other, or the one that is named: `python -m bench [NAME] [options]`."""
 
 from __future__ import annotations
 

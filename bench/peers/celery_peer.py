@@ -1,4 +1,4 @@
-"""Celery over Redis: `celery -A celery_peer worker` runs jobs, `python celery_peer.py fill N | steady RATE SECONDS` sends.
+"""Celery over Redis: `celery -A celery_peer worker` runs jobs, `celery_peer.py fill N | steady RATE SECONDS` sends.
 
 Runs in an environment of its own, with the stores of `bench.jobs`: Celery wants another client of Redis than we do.
 """

@@ -197,7 +197,7 @@ class Engine:
                 self._wake.set()
 
     async def _gather(self) -> None:
-        """Each transaction costs the disk, and those who make jobs have to wait for it: better few with much in them."""
+        """Wait for more: each transaction costs the disk, and those who make jobs have to wait for it."""
         self._news.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._news.wait(), _GATHER_S)
