@@ -14,5 +14,5 @@ class Nothing(BaseModel):
 
 
 @task("bench.nothing", queue="report", payload=Nothing)
-async def nothing(job: JobContext, payload: Nothing) -> None:  # noqa: ARG001 - it does nothing
+async def nothing(job: JobContext, payload: Nothing) -> None:
     """Do nothing."""
