@@ -99,7 +99,7 @@ async def start_bulk(rt: Runtime, actor: Actor, given: BulkIn) -> BulkAccepted:
         await add_job(session, new)
         detail = {"filter": given.filter.model_dump(mode="json", exclude_none=True), "touches": preview.touched}
         target = ("job", id_, BULK_TASK)
-        await audit.append(rt, session, actor, f"jobs.{_PAST[given.action]}", target=target, detail=_short(detail))
+        await audit.append(rt, session, actor, f"job.bulk_{_PAST[given.action]}", target=target, detail=_short(detail))
     if starts_at == now:
         await kick(rt, "workflow", [id_])
     return BulkAccepted(job_id=id_, starts_at=rfc3339(starts_at))

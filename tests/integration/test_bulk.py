@@ -108,7 +108,7 @@ async def test_all_that_match_are_retried_once_and_nothing_else(
         failed = [(await api.get(f"/jobs/{id_}")).json() for id_ in badly]
         assert [(each["state"], each["attempt_count"]) for each in failed] == [("dead", 3)] * 4, "once, not again"
         assert (await api.get(f"/jobs/{done[0]}")).json()["attempt_count"] == 0
-        assert (await api.get("/audit?action=jobs.retried")).json()["data"][0]["detail"]["touches"] == 12
+        assert (await api.get("/audit?action=job.bulk_retried")).json()["data"][0]["detail"]["touches"] == 12
     async with calling(any_rt, "jobs:read", "jobs:write", tenant="acme") as api:
         job = await work_off(any_rt, api, await start(api, "discard", {"state": "completed"}))
         assert await states(any_rt, [*theirs, *well]) == ["gone", *["completed"] * 5], "of their own"
