@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 import structlog
-from sqlalchemy import Connection, and_, select, update
+from sqlalchemy import Connection, select, text, update
 
 from novapulse.core.clock import now_ms
 from novapulse.core.database import table_of
@@ -24,6 +24,14 @@ _SLACK_MS = 3_000  # between the commit of a delivery and its arrival in the que
 _CARE_EVERY_S = 2.0  # how often abandoned and stranded deliveries are looked for
 _WAITING = (DeliveryStatus.PENDING.value, DeliveryStatus.RETRYING.value)
 _WEBHOOK = table_of(Webhook)
+# The index is named for SQLite, which would rather look at all that wait: with many, that never ends.
+_BY_INDEX = "INDEXED BY ix_delivery_due"
+_FIND = (
+    "SELECT id FROM delivery {by_index} WHERE status IN ('pending', 'sending', 'retrying') AND {condition} LIMIT {rows}"
+)
+_DUE = "enqueued_at = 0 AND next_attempt_at <= :now AND status <> 'sending'"
+_LOST = "enqueued_at > 0 AND enqueued_at < :lost_before AND next_attempt_at <= :now AND status <> 'sending'"
+_ABANDONED = "enqueued_at < :lost_before AND lease_until < :now AND status = 'sending'"
 
 TRIAL_OWNER = "trial:"  # claims of test sends: no heartbeat, they end with their lease
 
@@ -36,20 +44,18 @@ async def hand_out(rt: Runtime) -> int:
     await care.run_if_due()
     now = now_ms()
     lost_before = await oldest_queued_at(rt, "webhook", now) - _SLACK_MS
-    d = DELIVERY.c
-    due = and_(d.enqueued_at == 0, d.next_attempt_at <= now, d.status.in_(_WAITING))
-    overtaken = and_(d.enqueued_at > 0, d.enqueued_at < lost_before)
-    lost = and_(overtaken, d.status.in_(_WAITING), d.next_attempt_at <= now)
-    abandoned = and_(d.enqueued_at < lost_before, d.status == DeliveryStatus.SENDING.value, d.lease_until < now)
+    values = {"now": now, "lost_before": lost_before}
     handed = 0
-    for condition in (due, lost, abandoned):
+    for condition in (_DUE, _LOST, _ABANDONED):
         async with rt.database.read() as session:
-            ids = list((await session.execute(select(d.id).where(condition).limit(_ROWS))).scalars())
+            find = _FIND.format(by_index=_BY_INDEX if rt.database.is_sqlite else "", condition=condition, rows=_ROWS)
+            ids = list((await session.execute(text(find), values)).scalars())
         if not ids:
             continue
         # Marked first: if the queue does not take them, they count as lost after a while and come again.
         async with rt.database.write() as session:
-            await session.execute(update(DELIVERY).where(d.id.in_(ids), condition).values(enqueued_at=now))
+            still = text(condition).bindparams(**{name: values[name] for name in values if f":{name}" in condition})
+            await session.execute(update(DELIVERY).where(DELIVERY.c.id.in_(ids), still).values(enqueued_at=now))
         await enqueue_deliveries(rt, sorted(ids))
         handed += len(ids)
     return handed
