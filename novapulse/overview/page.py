@@ -14,7 +14,7 @@ from novapulse.ui.components import section, skeleton_rows, spark, stat_card, st
 from novapulse.ui.parts import page_link, time_ago, watch
 from novapulse.ui.shell import page_head, shell
 
-_WIDE_ONLY = ("Delayed", "Dead", "Per second")
+_WIDE_ONLY = ("Delayed", "Dead", "Per s")
 
 
 def overview_page() -> rx.Component:
