@@ -12,6 +12,11 @@ import reflex as rx
 from novapulse.api import make_api
 from novapulse.core import logging
 from novapulse.core.runtime import open_runtime
+from novapulse.jobs.screens.board_page import board_page
+from novapulse.jobs.screens.chart_state import QueueChartState
+from novapulse.jobs.screens.list_page import list_page
+from novapulse.jobs.screens.list_state import JobsState
+from novapulse.jobs.screens.workers_page import workers_page
 from novapulse.launch.configuration import load_settings
 from novapulse.launch.frontend import frontend_dir
 from novapulse.live.broadcast import Broadcaster
@@ -46,6 +51,12 @@ from novapulse.webhooks.screens.detail_state import DetailState
 from novapulse.webhooks.screens.form_page import edit_page, new_page
 from novapulse.webhooks.screens.list_page import webhooks_page
 from novapulse.webhooks.screens.list_state import ListState
+from novapulse.workflows.screens.detail_page import new_workflow_page, workflow_page
+from novapulse.workflows.screens.detail_state import WorkflowState
+from novapulse.workflows.screens.list_page import workflows_page
+from novapulse.workflows.screens.list_state import WorkflowsState
+from novapulse.workflows.screens.run_page import run_page
+from novapulse.workflows.screens.run_state import RunState
 from worker.enqueue import make_enqueue
 
 _settings = load_settings()
@@ -97,6 +108,17 @@ app.add_page(templates_page, route="/mail/templates", title="Templates · NovaPu
 app.add_page(
     template_page, route="/mail/templates/edit", title="Template · NovaPulse", on_load=TemplatesState.load_form
 )
+app.add_page(workflows_page, route="/workflows", title="Workflows · NovaPulse", on_load=WorkflowsState.load)
+app.add_page(
+    new_workflow_page, route="/workflows/new", title="New workflow · NovaPulse", on_load=WorkflowState.load_new
+)
+app.add_page(run_page, route="/workflows/runs/[run_id]", title="Run · NovaPulse", on_load=RunState.load)
+app.add_page(
+    workflow_page, route="/workflows/[workflow_id]", title="Workflow · NovaPulse", on_load=WorkflowState.load
+)
+app.add_page(board_page, route="/jobs", title="Jobs · NovaPulse", on_load=QueueChartState.load)
+app.add_page(list_page, route="/jobs/list", title="Jobs · NovaPulse", on_load=JobsState.load)
+app.add_page(workers_page, route="/jobs/workers", title="Workers · NovaPulse")
 app.add_page(team_page, route="/settings/team", title="Team · NovaPulse")
 app.add_page(keys_page, route="/settings/api-keys", title="API keys · NovaPulse", on_load=KeysState.load)
 app.add_page(audit_page, route="/settings/audit", title="Audit log · NovaPulse", on_load=AuditState.load)

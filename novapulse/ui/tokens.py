@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reflex as rx
 
-STYLESHEETS = ["/novapulse.css", "/security.css"]
+STYLESHEETS = ["/novapulse.css", "/security.css", "/jobs.css", "/workflows.css"]
 ACCENT = "indigo"
 
 # Status -> Radix colour and lucide icon; the word is always shown as well.
@@ -25,6 +25,10 @@ TONES: dict[str, tuple[str, str]] = {
     "expired": ("gray", "archive-x"),
     "retrying": ("amber", "rotate-cw"),
     "failed": ("red", "circle-x"),
+    "running": ("blue", "loader-circle"),
+    "waiting": ("amber", "clock"),
+    "completed": ("green", "circle-check"),
+    "skipped": ("gray", "skip-forward"),
     "cancelled": ("gray", "ban"),
     "stalled": ("red", "octagon-alert"),
     "down": ("red", "circle-off"),

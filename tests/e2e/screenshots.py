@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from novapulse.launch import frontend
+from novapulse.workflows.screens.starters import STARTERS
 from tests import browser as chromium
 from tests.e2e.site import EMAIL, PASSWORD, Site
 from tests.instance import Instance, running
@@ -106,6 +107,52 @@ def _select_some(page: Page) -> None:
     expect(page.get_by_test_id("bulk-pause")).to_be_visible()
 
 
+def _reports(site: Site) -> None:
+    for kind, format_ in (("queues", "csv"), ("audit", "xlsx"), ("endpoints", "pdf"), ("deliveries", "pdf")):
+        site.post("/reports", {"kind": kind, "format": format_, "params": {"range": "last_24_hours"}})
+    schedule = {"name": "Weekly reliability", "cron": "0 7 * * MON", "timezone": "Europe/Paris", "kind": "endpoints"}
+    site.post("/reports/schedules", schedule | {"format": "pdf", "range": "last_week", "mail_to": ["ops@example.com"]})
+
+
+def _regular_report(page: Page) -> None:
+    page.get_by_test_id("report-new").click()
+    page.get_by_test_id("report-when").click()
+    page.get_by_role("option", name="Every Monday").click()
+    page.get_by_test_id("report-make").click()
+    expect(page.get_by_test_id("report-error")).to_be_visible()
+
+
+def _workflows(site: Site) -> None:
+    """Workflows of each kind, and a run that waits, one that failed and one that went through a list."""
+    for starter in STARTERS:
+        made = site.post("/workflows", {"source": starter.source, "enabled": starter.key != "nightly"})
+        given = {
+            "follow-up": {"id": "cus_1", "name": "Ada", "email": "ada@example.com"},
+            "decide": {"id": "ord_7", "total": 1500},
+            "each": {"lines": [{"sku": sku} for sku in ("A-1", "B-2", "C-3")]},
+        }.get(starter.key)
+        if given is not None:
+            site.post(f"/workflows/{made['id']}/runs", {"input": given})
+
+
+def _workflow(query: str = "", name: str = "Check large orders") -> Callable[[Site], str]:
+    return lambda site: f"/workflows/{site.get('/workflows', q=name)['data'][0]['id']}{query}"
+
+
+def _run(name: str, query: str = "") -> Callable[[Site], str]:
+    def path(site: Site) -> str:
+        workflow = site.get("/workflows", q=name)["data"][0]
+        return f"/workflows/runs/{workflow['last_run']['id']}{query}"
+
+    return path
+
+
+def _wrong_definition(page: Page) -> None:
+    field = page.get_by_test_id("workflow-source")
+    field.fill(field.input_value().replace("type: email", "type: letter"))
+    expect(page.get_by_test_id("workflow-errors")).to_contain_text("Line")
+
+
 SHOTS = (
     Shot("login", _at("/login"), signed_in=False),
     Shot("overview", _at("/")),
@@ -125,6 +172,20 @@ SHOTS = (
     Shot("delivery-delivered", _delivery("delivered")),
     Shot("delivery-retrying", _delivery("retrying")),
     Shot("palette", _at("/webhooks"), lambda page: page.keyboard.press("Control+k")),
+    Shot("reports", _at("/reports")),
+    Shot("report-new", _at("/reports"), _click("report-new")),
+    Shot("report-regular", _at("/reports"), _regular_report),
+    Shot("workflows", _at("/workflows")),
+    Shot("workflow-runs", _at("/workflows?tab=runs")),
+    Shot("workflow-new", _at("/workflows/new?from=each")),
+    Shot("workflow-wrong", _at("/workflows/new?from=follow-up"), _wrong_definition),
+    Shot("workflow-detail", _workflow()),
+    Shot("workflow-secrets", _workflow("?tab=secrets")),
+    Shot("workflow-run-now", _workflow(), _click("workflow-run")),
+    Shot("run-waiting", _run("Welcome a customer")),
+    Shot("run-failed", _run("Check large orders")),
+    Shot("run-loop", _run("Ship every line")),
+    Shot("run-step", _run("Welcome a customer", "?step=greet")),
     Shot("security", _at("/settings/security")),
     Shot("security-enrol", _at("/settings/security"), _click("mfa-enrol")),
     Shot("security-sessions", _at("/settings/security?tab=sessions")),
@@ -187,6 +248,8 @@ def main() -> None:
         site = Site(instance.url, EMAIL, PASSWORD, instance)
         site.sign_in()
         site.post("/api-keys", {"name": "Billing service", "scopes": ["events:write"]})
+        _reports(site)
+        _workflows(site)
         while len(site.get("/deliveries", status="delivered", limit="200")["data"]) < _TRAFFIC:
             time.sleep(1)
         browser = playwright.chromium.launch(executable_path=chromium.find(), args=[*chromium.ARGUMENTS])
