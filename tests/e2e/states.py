@@ -55,6 +55,8 @@ def fill(site: Site, receiver: Receiver) -> House:
     site.post(f"/deliveries/{site.delivery(failed)['id']}/retry")
     site.reaches(failed, "failed")
     site.client.patch(f"/webhooks/{main}", json={"status": "paused"}).raise_for_status()
+    site.post("/emails", {"to": [f"{LONG[:60]}@example.com"] * 2, "subject": LONG * 2, "html": f"<p>{LONG * 3}</p>"})
+    site.post("/email-templates", {"name": "axe", "subject": LONG * 2, "text": LONG})
     site.send(main_type, how="later")
     return House(site, main, disabled, slow, site.delivery(retrying)["id"])
 
@@ -113,6 +115,11 @@ def _wrong_form(page: Page) -> None:
     expect(page.get_by_test_id("error-headers")).to_be_visible()
 
 
+def _wrong_template(page: Page) -> None:
+    expect(page.get_by_test_id("template-made-subject")).to_be_visible()
+    page.get_by_test_id("template-html").fill("{{ " + LONG + " | frobnicate }}")
+
+
 def _make_webhook(page: Page) -> None:
     expect(page.get_by_test_id("webhook-timeout-s")).to_have_value("15")
     page.get_by_test_id("webhook-url").fill("https://1.1.1.1/")
@@ -155,6 +162,11 @@ STATES = (
     State("delivery", lambda house: f"/webhooks/{house.main}?delivery={house.retrying}", "attempt"),
     State("test sent", _main(), "test-result", _send_test('{"how": "bad"}')),
     State("test refused", _main(), "test-problem", _send_test("{")),
+    State("mail", _at("/mail"), "mail-unset"),
+    State("mail none fits", _at("/mail?q=there-is-none"), "nothing-matches"),
+    State("message", _at("/mail"), "mail-drawer", _clicks_in("mail-row")),
+    State("templates", _at("/mail/templates"), "template-new"),
+    State("template", _at("/mail/templates/edit"), "error-template-html", _wrong_template),
     State("API keys", _at("/settings/api-keys"), "key-revoke"),
     State("new key", _at("/settings/api-keys"), "key-error", _clicks("key-create", "key-save")),
     State("revoke key", _at("/settings/api-keys"), "key-revoke-confirm", _clicks("key-revoke")),

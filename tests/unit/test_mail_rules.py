@@ -91,6 +91,20 @@ def test_a_sender_that_is_no_address_is_refused(value: str, monkeypatch: pytest.
         load_settings()
 
 
+def test_limits_of_domains_are_read_and_what_cannot_be_meant_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOVAPULSE_MAIL_DOMAIN_LIMITS", "Gmail.com=20/1s 1000/1h; *=100/60s; example.org=off;")
+    limits = load_settings().mail_domain_limits
+    assert {name: " ".join(map(str, rates)) for name, rates in limits.items()} == {
+        "gmail.com": "20/1s 1000/3600s",
+        "*": "100/60s",
+        "example.org": "",
+    }
+    for wrong in ("gmail.com", "gmail.com=20", "g mail=1/1s", "a.com=1/1s; a.com=2/1s", "*.com=1/1s"):
+        monkeypatch.setenv("NOVAPULSE_MAIL_DOMAIN_LIMITS", wrong)
+        with pytest.raises(StartError, match="NOVAPULSE_MAIL_DOMAIN_LIMITS"):
+            load_settings()
+
+
 def test_attempts_lie_apart_as_documented() -> None:
     delays = [next_attempt(n, 0, 0, lambda: 0.0) for n in range(1, 10)]
     assert delays == [s * 1000 for s in (10, 30, 60, 300, 900, 1_800, 3_600, 3_600, 3_600)]

@@ -26,7 +26,7 @@ def mail_drawer() -> rx.Component:
     m = MailState.opened
     return drawer(
         drawer_head(
-            rx.el.span(m["subject"].to(str), font_family="var(--default-font-family)", overflow_wrap="anywhere"),
+            rx.el.span(m["subject"].to(str), font_family="system-ui, sans-serif", overflow_wrap="anywhere"),
             status_badge(m["status"]),
             id=m["id"].to(str),
             on_close=MailState.close,
@@ -91,7 +91,7 @@ def _about(m: Any) -> rx.Component:
         rx.cond(m["kind"] != "", _item("Tells", rx.el.span(m["kind"].to(str)))),
         rx.cond(m["template"] != "", _item("Template", rx.el.span(m["template"].to(str), class_name="np-mono"))),
         rx.cond(m["next"] != "", _item("Next attempt", time_ago(at=m["next"].to(str), due=True))),
-        rx.cond(m["finished"] != "", _item("Over", time_ago(at=m["finished"].to(str)))),
+        rx.cond(m["finished"] != "", _item("Ended", time_ago(at=m["finished"].to(str)))),
         _item("Attempts", rx.el.span(m["attempts"].to(str), class_name="np-num")),
         rx.cond(m["error"] != "", _item("Last words", rx.el.span(m["error"].to(str), overflow_wrap="anywhere"))),
         rx.cond(m["job"] != "", _item("Job", rx.el.span(m["job"].to(str), class_name="np-mono np-cut"))),
@@ -111,7 +111,7 @@ def _recipient(r: Any) -> rx.Component:
     state = r["state"]
     return rx.el.li(
         rx.flex(
-            rx.el.span(r["address"].to(str), overflow_wrap="anywhere", font_weight="500"),
+            rx.el.span(r["address"].to(str), overflow_wrap="anywhere", font_weight="500", font_size="14px"),
             rx.badge(
                 rx.match(
                     state, *((name, rx.icon(icon, size=13)) for name, (_, icon, _) in _STATES.items()), rx.fragment()
