@@ -16,15 +16,6 @@ class BadCronError(ValueError):
     """The expression is none, or never fires; says which field."""
 
 
-def check_cron(cron: str) -> None:
-    """Refuse what is no expression of five fields, or fires never.
-
-    Raises:
-        BadCronError: with the field that is wrong.
-    """
-    next_fires(cron, "UTC", 0, 1)
-
-
 def check_timezone(name: str) -> None:
     """Refuse what is no time zone.
 

@@ -17,7 +17,7 @@ import tests.integration.test_jobs_api  # noqa: F401 - declares the tasks
 from novapulse.core.clock import now_ms, parse_rfc3339, rfc3339
 from novapulse.core.ids import is_id
 from novapulse.core.runtime import Runtime
-from novapulse.jobs.cron import BadCronError, check_cron, explain, next_fires
+from novapulse.jobs.cron import BadCronError, explain, next_fires
 from novapulse.jobs.schedules import fire_schedules, tick_id
 from novapulse.jobs.tasks import TASKS
 from novapulse.tasks import load_all_tasks
@@ -225,5 +225,5 @@ def test_a_cron_expression_keeps_to_the_clock_of_its_time_zone() -> None:
 )
 def test_what_is_no_cron_expression_is_none(cron: str) -> None:
     with pytest.raises(BadCronError):
-        check_cron(cron)
+        next_fires(cron, "UTC", 0, 1)
     assert isinstance(explain(cron), str)
