@@ -33,6 +33,7 @@ from novapulse.reports.make import Order
 from novapulse.reports.retention import expire_reports, tidy_folder
 from novapulse.reports.schemas import ReportIn
 from novapulse.reports.service import make_report
+from novapulse.reports.sources.deliveries import rows_between
 from novapulse.reports.tasks import MakeReport, make
 from tests.calls import ORIGIN, calling, make_cookie, make_user, problem
 from tests.jobs import run_jobs
@@ -137,6 +138,17 @@ async def test_each_kind_tells_exactly_what_was_in_its_range(any_rt: Runtime) ->
         assert "50.00 %" in words  # two of four
         assert "All 4 rows." in words
         assert "not-for-reports" not in words, "a webhook's URL may be a credential"
+
+
+async def test_a_window_of_attempts_is_read_by_their_ids_whatever_is_asked_for(rt: Runtime) -> None:
+    for spec in (Spec("deliveries", "csv", 0, 1), Spec("deliveries", "csv", 0, 1, webhook_id=A, tenant="acme")):
+        sql = rows_between(spec, "att_0", "att_1").compile(
+            dialect=rt.database.engine.dialect, compile_kwargs={"literal_binds": True}
+        )
+        async with rt.database.read() as session:
+            plan = [row[3] for row in await session.execute(text(f"EXPLAIN QUERY PLAN {sql}"))]
+        assert plan[0] == "SEARCH attempt USING INDEX sqlite_autoindex_attempt_1 (id>? AND id<?)", plan
+        assert not [step for step in plan if "TEMP B-TREE" in step]
 
 
 async def test_what_cannot_be_made_is_refused_at_its_place(rt: Runtime) -> None:
