@@ -14,8 +14,16 @@ from novapulse.core import logging
 from novapulse.core.runtime import open_runtime
 from novapulse.jobs.screens.board_page import board_page
 from novapulse.jobs.screens.chart_state import QueueChartState
+from novapulse.jobs.screens.failures_page import failures_page
+from novapulse.jobs.screens.failures_state import FailuresState
+from novapulse.jobs.screens.history_page import history_page
+from novapulse.jobs.screens.history_state import HistoryState
+from novapulse.jobs.screens.job_page import job_page
+from novapulse.jobs.screens.job_state import JobPageState
 from novapulse.jobs.screens.list_page import list_page
 from novapulse.jobs.screens.list_state import JobsState
+from novapulse.jobs.screens.schedules_page import schedules_page
+from novapulse.jobs.screens.schedules_state import SchedulesState
 from novapulse.jobs.screens.workers_page import workers_page
 from novapulse.launch.configuration import load_settings
 from novapulse.launch.frontend import frontend_dir
@@ -118,7 +126,11 @@ app.add_page(
 )
 app.add_page(board_page, route="/jobs", title="Jobs · NovaPulse", on_load=QueueChartState.load)
 app.add_page(list_page, route="/jobs/list", title="Jobs · NovaPulse", on_load=JobsState.load)
+app.add_page(failures_page, route="/jobs/failures", title="Failures · NovaPulse", on_load=FailuresState.load)
+app.add_page(schedules_page, route="/jobs/schedules", title="Schedules · NovaPulse", on_load=SchedulesState.load)
 app.add_page(workers_page, route="/jobs/workers", title="Workers · NovaPulse")
+app.add_page(history_page, route="/jobs/history", title="History · NovaPulse", on_load=HistoryState.load)
+app.add_page(job_page, route="/jobs/[job_id]", title="Job · NovaPulse", on_load=JobPageState.load)
 app.add_page(team_page, route="/settings/team", title="Team · NovaPulse")
 app.add_page(keys_page, route="/settings/api-keys", title="API keys · NovaPulse", on_load=KeysState.load)
 app.add_page(audit_page, route="/settings/audit", title="Audit log · NovaPulse", on_load=AuditState.load)

@@ -1,0 +1,104 @@
+"""One job: all that is known of it, why it is not running, and what may be done."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import reflex as rx
+
+from novapulse.core.actor import Permission
+from novapulse.core.errors import NotFoundError, ProblemError
+from novapulse.core.runtime import current
+from novapulse.jobs import service
+from novapulse.jobs.screens.shown import job_shown, why_shown
+from novapulse.jobs.waiting_reason import explain
+from novapulse.security.handlers import handler, handler_actor
+from novapulse.ui import says
+
+_ID_MAX = 64
+_DO: dict[str, Callable[..., Awaitable[Any]]] = {
+    "retry": service.retry_job,
+    "cancel": service.cancel_job,
+    "discard": service.discard_job,
+    "undo": service.undo_job,
+}
+_SAID = {"retry": "It runs as soon as a worker is free.", "undo": "Taken back."}
+
+
+class JobPageState(rx.State):
+    """What `/jobs/[job_id]` shows."""
+
+    job: dict[str, Any] = {}  # noqa: RUF012 - Reflex copies defaults; see `shown.job_shown`
+    attempts: list[dict[str, str]] = []  # noqa: RUF012
+    timeline: list[dict[str, str]] = []  # noqa: RUF012
+    logs: list[dict[str, str]] = []  # noqa: RUF012
+    why: dict[str, Any] = {}  # noqa: RUF012 - {}: it has ended
+    loaded: bool = False
+    gone: bool = False
+    problem: str = ""
+
+    @rx.var
+    def watched(self) -> bool:
+        """Whether anything may still happen to it by itself."""
+        return bool(self.job) and not self.gone and bool(self.job["open"] or self.job["undo_until"])
+
+    @handler(Permission.JOBS_READ)
+    @rx.event
+    async def load(self) -> None:
+        """Read the job that the URL names."""
+        if self._wanted() != self.job.get("id"):
+            self.loaded, self.job, self.why = False, {}, {}
+        self.gone = False
+        await self._read()
+
+    @handler(Permission.JOBS_READ)
+    @rx.event
+    async def refresh(self) -> None:
+        """Read it again."""
+        await self._read()
+
+    @handler(Permission.JOBS_WRITE)
+    @rx.event
+    async def act(self, what: str) -> Any:
+        """Retry, cancel or discard it, or take that back."""
+        if what not in _DO:
+            return None
+        try:
+            await _DO[what](current(), await handler_actor(self), self._wanted())
+        except ProblemError as error:
+            await self._read()
+            return says.error(error.detail)
+        await self._read()
+        return says.success(_SAID[what]) if what in _SAID else None
+
+    @handler(Permission.JOBS_WRITE)
+    @rx.event
+    async def pin(self, on: bool) -> Any:
+        """Keep it beyond its time, or no longer."""
+        try:
+            await service.pin_job(current(), await handler_actor(self), self._wanted(), bool(on))
+        except ProblemError as error:
+            return says.error(error.detail)
+        await self._read()
+        return says.success("Pinned: it is kept until you unpin it." if on else "No longer pinned.")
+
+    def _wanted(self) -> str:
+        return self.router.url.path.rstrip("/").rsplit("/", 1)[-1][:_ID_MAX]
+
+    async def _read(self) -> None:
+        rt, actor = current(), await handler_actor(self)
+        try:
+            detail = await service.get_job(rt, actor, self._wanted())
+            why = await explain(rt, actor, detail.id)
+        except NotFoundError:
+            self.gone, self.loaded = True, True
+            return
+        except ProblemError as error:
+            self.problem = error.detail
+            return
+        shown = job_shown(detail)
+        self.attempts, self.timeline, self.logs = (shown.pop(name) for name in ("attempt_list", "timeline", "logs"))
+        self.job = shown
+        self.why = why_shown(why) if detail.state in ("waiting", "delayed") else {}
+        self.problem, self.loaded = "", True
