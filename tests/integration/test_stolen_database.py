@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from novapulse.core.actor import SYSTEM
 from novapulse.core.runtime import Runtime
+from novapulse.mail.service import Attachment, Message, queue_mail
 from novapulse.security import links, sessions
 from novapulse.webhooks import service
 from novapulse.webhooks.schemas import WebhookCreate
@@ -51,6 +52,10 @@ async def test_no_seed_token_key_or_code_is_in_it(any_rt: Runtime, monkeypatch: 
     planted["signing secret"] = (await service.get_secret(rt, SYSTEM, webhook.id)).secret
     async with rt.database.write() as session:
         planted["mailed link"] = await links.make(rt, session, "reset", person.id, 1800)
+        planted |= {"words of a message": "planted-words-4711", "words of a file": "planted-file-4711"}
+        message = Message(person.email, "message", "x", planted["words of a message"], "")
+        file = Attachment("x.txt", "text/plain", planted["words of a file"].encode())
+        await queue_mail(rt, session, message, attachments=[file], private=False)
     await sessions.refresh(rt, person.id)
 
     copy = await database_of(rt) + await valkey_of(rt)
