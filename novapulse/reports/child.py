@@ -42,7 +42,6 @@ async def make_in_child(order: Order, tell: Tell) -> Made:
         stderr=asyncio.subprocess.PIPE,
         limit=_LINE_MAX,
         env=env,
-        start_new_session=True,  # Ctrl-C is for who asked; the child goes with it
     )
     assert process.stdin is not None
     assert process.stdout is not None
