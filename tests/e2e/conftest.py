@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwrig
 from novapulse.launch import frontend
 from tests import browser as chromium
 from tests.e2e.site import EMAIL, PASSWORD, WAIT_S, Site
+from tests.e2e.tasks import MODULE
 from tests.e2e.watch import Watch
 from tests.instance import Instance, running
 from tests.receiver import Receiver, receiving
@@ -66,6 +67,7 @@ def _running_site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         return
     request.getfixturevalue("built")
     settings = {"admin_email": EMAIL, "admin_password": PASSWORD, "allow_private_networks": LOOPBACK}
+    settings["task_modules"] = MODULE
     with running(tmp_path_factory.mktemp("e2e"), **settings) as instance:
         found = Site(instance.url, EMAIL, PASSWORD, instance)
         found.sign_in()

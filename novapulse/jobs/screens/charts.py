@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import reflex as rx
+from reflex.event import passthrough_event_spec
 
 from novapulse.jobs.screens.board_state import QUEUES
 from novapulse.jobs.screens.chart_state import SPANS, QueueChartState
@@ -16,10 +17,31 @@ from novapulse.ui.components import error_state, section
 _LABELS = {"15m": "15 min", "1h": "1 h", "24h": "24 h"}
 
 
+# Assets of one module lie side by side, so that they can import each other.
+_CHARTS, _REWIND = ("$/public" + rx.asset(f"{name}.jsx", shared=True) for name in ("charts", "rewind"))
+
+
+class Rewind(rx.Component):
+    """A slider over a span of time, and the board at its moment."""
+
+    library = _REWIND
+    tag = "Rewind"
+    times: rx.Var[list[int]]
+    queues: rx.Var[dict[str, list[list[Any] | None]]]
+    marks: rx.Var[list[dict[str, Any]]]
+    step: rx.Var[int]
+    start: rx.Var[int]
+    closest: rx.Var[bool]
+    on_zoom: rx.EventHandler[passthrough_event_spec(int)]
+
+
+rewind_slider = Rewind.create
+
+
 class QueueCharts(rx.Component):
     """The charts; they go on with `now`, what is told each second `at`."""
 
-    library = "$/public" + rx.asset("charts.jsx", shared=True)
+    library = _CHARTS
     tag = "QueueCharts"
     points: rx.Var[list[list[float | None]]]
     step: rx.Var[int]

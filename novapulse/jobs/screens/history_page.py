@@ -4,30 +4,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import reflex as rx
-from reflex.event import passthrough_event_spec
 
+from novapulse.jobs.screens.charts import rewind_slider
 from novapulse.jobs.screens.history_state import HistoryState
 from novapulse.jobs.screens.parts import jobs_page, loading
 from novapulse.ui.components import error_state
 
 _LABELS = {"24h": "24 h", "3h": "3 h", "15m": "15 min"}
-
-
-class Rewind(rx.Component):
-    """The slider, and the board at its moment."""
-
-    library = "$/public" + rx.asset("rewind.jsx", shared=True)
-    tag = "Rewind"
-    times: rx.Var[list[int]]
-    queues: rx.Var[dict[str, list[list[Any] | None]]]
-    marks: rx.Var[list[dict[str, Any]]]
-    step: rx.Var[int]
-    start: rx.Var[int]
-    closest: rx.Var[bool]
-    on_zoom: rx.EventHandler[passthrough_event_spec(int)]
 
 
 def history_page() -> rx.Component:
@@ -38,7 +22,7 @@ def history_page() -> rx.Component:
         rx.cond(
             s.loaded,
             rx.box(
-                Rewind.create(
+                rewind_slider(
                     times=s.times,
                     queues=s.queues,
                     marks=s.marks,
@@ -60,7 +44,7 @@ def history_page() -> rx.Component:
                     for span, label in _LABELS.items()
                 ),
                 value=s.span,
-                on_change=lambda span: s.go(span),
+                on_change=s.go,
                 size="1",
             ),
         ),

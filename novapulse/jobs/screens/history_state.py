@@ -69,11 +69,12 @@ class HistoryState(rx.State):
 
     @handler(Permission.JOBS_READ)
     @rx.event
-    def go(self, span: str) -> Any:
+    def go(self, span: str | list[str]) -> Any:
         """Look at the last of so much time."""
-        if span not in SPANS:
+        wanted = str(span)
+        if wanted not in SPANS:
             return None
-        return rx.redirect(with_query(self.router.url, span="" if span == _FIRST else span, at=""))
+        return rx.redirect(with_query(self.router.url, span="" if wanted == _FIRST else wanted, at=""))
 
 
 def _point(point: HistoryPoint | None) -> list[Any] | None:
