@@ -25,7 +25,7 @@ from novapulse.jobs.shapes import Percentiles, QueueStats, QueueView, Totals, Wo
 __all__ = ["QUEUES", "QueueStats", "WorkerView", "queue_stats", "read_stats", "read_workers"]
 
 QUEUES = ("email", "webhook", "workflow", "report")
-SAMPLED = "np:queues:now"  # what the sampler found last
+SAMPLED = "np:queues:1:now"  # what the sampler found last, and the number of its format
 _SAMPLED_MAX_MS = 5_000  # older than this it tells nothing about now
 _ENDED = ("completed", "dead", "cancelled")
 STATES = ("waiting", "active", "delayed", *_ENDED)

@@ -60,7 +60,7 @@ async def post_repair(rt: Rt, actor: ChangesJobs, name: _Name) -> RepairView:
 
 
 @router.get("/jobs/{id}/why")
-async def get_why(rt: Rt, actor: ReadsJobs, id: _Id) -> WhyView:  # noqa: A002 - as in the path
+async def get_why(rt: Rt, actor: ReadsJobs, id: _Id) -> WhyView:
     """Why a job, or a delivery, is not running, and when it may begin."""
     return await explain(rt, actor, id)
 

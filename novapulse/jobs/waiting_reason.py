@@ -46,6 +46,7 @@ class _Case:
     run_at: int | None  # None: held
     attempts: int
     worker: str | None
+    created_at: int
     since: int | None  # of a running one: its begin; of an ended one: its end
     priority: int = 5
     why: str | None = None  # what a row says itself of when it is due
@@ -90,7 +91,9 @@ async def _job(session: AsyncSession, actor: Actor, job_id: str) -> _Case:
         raise NotFoundError("job", job_id)
     state = JobState(row.state)
     since = row.started_at if state is JobState.ACTIVE else row.finished_at
-    return _Case(row.id, row.queue, state, row.run_at, row.attempts, row.claimed_by, since, priority=row.priority)
+    return _Case(
+        row.id, row.queue, state, row.run_at, row.attempts, row.claimed_by, row.created_at, since, row.priority
+    )
 
 
 async def _delivery(session: AsyncSession, actor: Actor, delivery_id: str) -> _Case:
@@ -98,7 +101,16 @@ async def _delivery(session: AsyncSession, actor: Actor, delivery_id: str) -> _C
     if row is None or actor.tenant not in (None, row.tenant):
         raise NotFoundError("delivery", delivery_id)
     state = _STATES[DeliveryStatus(row.status)]
-    case = _Case(row.id, "webhook", state, row.next_attempt_at, row.attempts, row.claimed_by, row.finished_at)
+    case = _Case(
+        row.id,
+        "webhook",
+        state,
+        row.next_attempt_at,
+        row.attempts,
+        row.claimed_by,
+        row.created_at,
+        row.finished_at,
+    )
     case.why = row.reason
     if state in (JobState.WAITING, JobState.DELAYED):
         await _of_webhook(session, case, row)
@@ -125,7 +137,9 @@ async def _of_webhook(session: AsyncSession, case: _Case, row: Any) -> None:
 
 
 def _of_queue(case: _Case, queue: QueueView) -> None:
-    if queue.mode in ("paused", "draining"):
+    # What was made before a drain is worked off.
+    drained = queue.mode == "draining" and rfc3339(case.created_at) <= (queue.mode_since or "")
+    if queue.mode in ("paused", "draining") and not drained:
         by, note = queue.mode_by or "somebody", f": {queue.mode_note}" if queue.mode_note else "."
         since = f" since {_clock(queue.mode_since)}" if queue.mode_since else ""
         text = (

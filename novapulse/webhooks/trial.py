@@ -14,8 +14,8 @@ from novapulse.core.database import table_of
 from novapulse.core.errors import NotFoundError
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
-from novapulse.jobs.enqueue import count_enqueued
 from novapulse.core.version import VERSION
+from novapulse.jobs.enqueue import count_enqueued
 from novapulse.security import audit
 from novapulse.webhooks import audited, deliveries
 from novapulse.webhooks.engine.claim import Claim

@@ -13,9 +13,10 @@ from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms
 from novapulse.core.errors import NotFoundError
 from novapulse.core.runtime import Runtime
+from novapulse.jobs.counts import SAMPLED
 from novapulse.jobs.engine.claim import claim
 from novapulse.jobs.enqueue import NewJob, add_jobs_on
-from novapulse.jobs.modes import pause
+from novapulse.jobs.modes import drain, pause
 from novapulse.jobs.shapes import WhyView
 from novapulse.jobs.tasks import JobContext, task
 from novapulse.jobs.waiting_reason import explain
@@ -69,6 +70,17 @@ async def test_nobody_works(any_rt: Runtime, actor: Actor) -> None:
     assert "printer on fire" in why.reasons[0].text and why.reasons[0].by == "NovaPulse"
 
 
+async def test_a_drain_keeps_only_what_was_made_after_it(any_rt: Runtime, actor: Actor) -> None:
+    await staffed(any_rt)
+    (before,) = await add(any_rt)
+    await drain(any_rt, actor, "report")
+    await write(any_rt, f"UPDATE job SET created_at = {now_ms() - 60_000}")
+    (after,) = await add(any_rt)
+    await write(any_rt, f"UPDATE job SET created_at = {now_ms() + 1000} WHERE id = '{after}'")
+    assert codes(await explain(any_rt, actor, before)) == ["next"]
+    assert codes(await explain(any_rt, actor, after)) == ["draining", "ahead"]
+
+
 async def test_it_is_not_its_turn(any_rt: Runtime, actor: Actor) -> None:
     rt = any_rt
     await staffed(rt)
@@ -86,11 +98,11 @@ async def test_it_is_not_its_turn(any_rt: Runtime, actor: Actor) -> None:
     assert (why.ahead, why.ahead_exact) == (5, True)
     assert why.estimate_s is None and "not known" in why.basis
     sampled = {"at": now_ms(), "queues": {"report": {"throughput_per_s": 2.0}}}
-    await rt.valkey.set("np:queues:now", orjson.dumps(sampled))
+    await rt.valkey.set(SAMPLED, orjson.dumps(sampled))
     why = await explain(rt, actor, mine)
     assert why.estimate_s == 3.0 and why.begins_at is not None
     sampled["queues"] = {"report": {"throughput_per_s": 0.0, "run": [4_000, 9_000]}}
-    await rt.valkey.set("np:queues:now", orjson.dumps(sampled))
+    await rt.valkey.set(SAMPLED, orjson.dumps(sampled))
     assert (await explain(rt, actor, mine)).estimate_s == 12.0  # six, two at once, 4 s each
     # Who sees one tenant is not told of the jobs of others.
     await write(rt, f"UPDATE job SET tenant = 'one' WHERE id = '{mine}'")
