@@ -21,7 +21,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from novapulse.launch import frontend
 from novapulse.workflows.screens.starters import STARTERS
 from tests import browser as chromium
+from tests.e2e import kitchen
 from tests.e2e.site import EMAIL, PASSWORD, Site
+from tests.e2e.tasks import MODULE
 from tests.instance import Instance, running
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
@@ -153,6 +155,12 @@ def _wrong_definition(page: Page) -> None:
     expect(page.get_by_test_id("workflow-errors")).to_contain_text("Line")
 
 
+def _look_at_jobs(page: Page) -> None:
+    page.get_by_test_id("select-all").click()
+    page.get_by_test_id("bulk-retry").click()
+    expect(page.get_by_test_id("bulk-touched")).to_be_visible()
+
+
 SHOTS = (
     Shot("login", _at("/login"), signed_in=False),
     Shot("overview", _at("/")),
@@ -186,6 +194,18 @@ SHOTS = (
     Shot("run-failed", _run("Check large orders")),
     Shot("run-loop", _run("Ship every line")),
     Shot("run-step", _run("Welcome a customer", "?step=greet")),
+    Shot("jobs", _at("/jobs")),
+    Shot("jobs-pause", _at("/jobs"), _click("queue-drain")),
+    Shot("jobs-list", _at("/jobs/list")),
+    Shot("jobs-bulk", _at("/jobs/list?state=dead"), _look_at_jobs),
+    Shot("jobs-failures", _at("/jobs/failures")),
+    Shot("jobs-workers", _at("/jobs/workers")),
+    Shot("jobs-schedules", _at("/jobs/schedules")),
+    Shot("jobs-schedule-new", _at("/jobs/schedules"), _click("schedule-new")),
+    Shot("jobs-history", _at("/jobs/history?span=15m")),
+    Shot("job-dead", kitchen.job_of(kitchen.BURN, "dead")),
+    Shot("job-active", kitchen.job_of(kitchen.SIMMER, "active")),
+    Shot("job-waiting", kitchen.job_of(kitchen.BAKE, "waiting")),
     Shot("security", _at("/settings/security")),
     Shot("security-enrol", _at("/settings/security"), _click("mfa-enrol")),
     Shot("security-sessions", _at("/settings/security?tab=sessions")),
@@ -239,6 +259,7 @@ def main() -> None:
     frontend.build_if_stale(root)
     FOLDER.mkdir(parents=True, exist_ok=True)
     settings = {"admin_email": EMAIL, "admin_password": PASSWORD, "allow_private_networks": "127.0.0.0/8"}
+    settings["task_modules"] = MODULE
     with (
         tempfile.TemporaryDirectory() as folder,
         sync_playwright() as playwright,
@@ -250,6 +271,7 @@ def main() -> None:
         site.post("/api-keys", {"name": "Billing service", "scopes": ["events:write"]})
         _reports(site)
         _workflows(site)
+        kitchen.cook(site)
         while len(site.get("/deliveries", status="delivered", limit="200")["data"]) < _TRAFFIC:
             time.sleep(1)
         browser = playwright.chromium.launch(executable_path=chromium.find(), args=[*chromium.ARGUMENTS])

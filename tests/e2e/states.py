@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from playwright.sync_api import Locator, Page, expect
 
+from tests.e2e import kitchen
 from tests.e2e.conftest import DESKTOP, PHONE
 from tests.e2e.site import Site
 from tests.receiver import Answer, Arrival, Receiver
@@ -58,6 +59,7 @@ def fill(site: Site, receiver: Receiver) -> House:
     site.post("/emails", {"to": [f"{LONG[:60]}@example.com"] * 2, "subject": LONG * 2, "html": f"<p>{LONG * 3}</p>"})
     site.post("/email-templates", {"name": "axe", "subject": LONG * 2, "text": LONG})
     site.send(main_type, how="later")
+    kitchen.cook(site, LONG)
     return House(site, main, disabled, slow, site.delivery(retrying)["id"])
 
 
@@ -133,6 +135,28 @@ def _search(page: Page) -> None:
     page.get_by_test_id("palette-input").fill("web")
 
 
+def _selected_jobs(page: Page) -> None:
+    page.get_by_test_id("select-all").click()
+    expect(page.get_by_test_id("bulk-retry")).to_be_visible()
+
+
+def _previewed_jobs(page: Page) -> None:
+    _selected_jobs(page)
+    page.get_by_test_id("bulk-retry").click()
+    page.get_by_test_id("bulk-canary").click()
+
+
+def _wrong_schedule(page: Page) -> None:
+    page.get_by_test_id("schedule-new").click()
+    page.get_by_test_id("schedule-cron").fill("0 0 30 2 *")
+    page.get_by_test_id("schedule-payload").fill("{")
+    expect(page.get_by_test_id("error-cron")).to_be_visible()
+
+
+def _job(task: str, state: str) -> Callable[[House], str]:
+    return lambda house: kitchen.job_of(task, state)(house.site)
+
+
 STATES = (
     State("overview", _at("/"), "feed-row"),
     State("user menu", _at("/"), "sign-out", _clicks("user-menu")),
@@ -167,6 +191,20 @@ STATES = (
     State("message", _at("/mail"), "mail-drawer", _clicks_in("mail-row")),
     State("templates", _at("/mail/templates"), "template-new"),
     State("template", _at("/mail/templates/edit"), "error-template-html", _wrong_template),
+    State("queues", _at("/jobs"), "meter-report"),
+    State("queue pause", _at("/jobs"), "queue-consequences", _clicks("queue-pause")),
+    State("jobs", _at("/jobs/list"), "job-row"),
+    State("jobs none fits", _at("/jobs/list?q=there-is-none"), "nothing-matches"),
+    State("jobs selected", _at("/jobs/list?state=dead"), "bulk-retry", _selected_jobs),
+    State("jobs previewed", _at("/jobs/list?state=dead"), "bulk-first", _previewed_jobs),
+    State("job dead", _job(kitchen.BURN, "dead"), "job-traceback"),
+    State("job active", _job(kitchen.SIMMER, "active"), "job-progress"),
+    State("job waiting", _job(kitchen.BAKE, "waiting"), "why-reasons"),
+    State("failures", _at("/jobs/failures"), "failure"),
+    State("workers", _at("/jobs/workers"), "worker"),
+    State("schedules", _at("/jobs/schedules"), "schedule-last"),
+    State("schedule refused", _at("/jobs/schedules"), "error-cron", _wrong_schedule),
+    State("jobs history", _at("/jobs/history"), "rewind-board"),
     State("API keys", _at("/settings/api-keys"), "key-revoke"),
     State("new key", _at("/settings/api-keys"), "key-error", _clicks("key-create", "key-save")),
     State("revoke key", _at("/settings/api-keys"), "key-revoke-confirm", _clicks("key-revoke")),

@@ -13,6 +13,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page, expect
 
+from tests.e2e import kitchen
 from tests.e2e.conftest import DESKTOP, PHONE, OpenPage
 from tests.e2e.site import Site
 from tests.e2e.states import STATES, House, State, answer, fill, shown
@@ -88,6 +89,7 @@ def house(_running_site: Site, _is_within_reach: bool) -> Iterator[House]:
         key = own.post("/api-keys", {"name": own.name("key"), "scopes": ["events:write", "webhooks:read"]})
         yield fill(own, receiver)
         own.client.delete(f"/api-keys/{key['id']}")
+        kitchen.clear(own)
         own.clean()
 
 

@@ -4,42 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.e2e.site import Site, wait_until
+from tests.e2e.kitchen import BAKE, BURN, SIMMER, add, is_there, reaches, state_of
+from tests.e2e.site import Site
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-
-BAKE, BURN, SIMMER = "kitchen.bake", "kitchen.burn", "kitchen.simmer"
 
 
 @pytest.fixture
 def kitchen(site: Site) -> Iterator[Site]:
     """The instance, with tasks of the tests; its queues run before and after."""
-    tasks = {task["name"] for task in site.get("/jobs/tasks")["data"]}
-    if BAKE not in tasks:
+    if not is_there(site):
         pytest.skip("the instance at E2E_BASE_URL does not have the tasks of tests/e2e/tasks.py")
     yield site
     for queue in ("email", "report"):
         site.post(f"/queue/{queue}/resume", {})
-
-
-def add(site: Site, task: str, **payload: Any) -> str:
-    return site.post("/jobs", {"task": task, "payload": payload})["id"]
-
-
-def state_of(site: Site, job_id: str) -> str:
-    answer = site.client.get(f"/jobs/{job_id}")
-    return answer.json()["state"] if answer.status_code == 200 else "gone"
-
-
-def reaches(site: Site, job_id: str, state: str) -> None:
-    wait_until(lambda: state_of(site, job_id) == state, f"{job_id} is {state}")
 
 
 def at(page: Page, **query: str) -> None:

@@ -113,7 +113,8 @@ def preview_shown(preview: Preview) -> dict[str, Any]:
     return {
         "touched": least + count(preview.touched),
         "none": preview.touched == 0,
-        "untouched": ", ".join(f"{n:,} {state}" for state, n in preview.untouched.items()),
+        "untouched": ("" if preview.untouched_complete or not preview.untouched else "at least ")
+        + ", ".join(f"{n:,} {state}" for state, n in preview.untouched.items()),
         "parts": [
             {"name": name, "values": [{"name": each, "n": count(n)} for each, n in list(values.items())[:6]]}
             for name, values in parts.items()

@@ -133,4 +133,6 @@ def page_of_target(action: str, kind: str, id_: str, detail: Mapping[str, Any]) 
         return f"/webhooks/{id_}"
     if kind == "delivery" and isinstance(detail.get("webhook_id"), str):
         return f"/webhooks/{detail['webhook_id']}?delivery={id_}"
-    return ""
+    if kind == "job" and action != "job.discarded":
+        return f"/jobs/{id_}"
+    return {"queue": "/jobs", "schedule": "/jobs/schedules"}.get(kind, "") if not action.endswith(".deleted") else ""
