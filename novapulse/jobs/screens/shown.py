@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
@@ -147,13 +148,13 @@ def schedule_row(schedule: ScheduleView) -> dict[str, Any]:
 
 
 def pretty(value: Any) -> str:
-    """JSON for people; a number that is too large for JSON's own stays as it is."""
+    """JSON for people, with numbers of any size."""
     if isinstance(value, str):
         return value
     try:
         return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
     except TypeError:
-        return str(value)
+        return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def _repeats(task: str, completed: int, attempted: int) -> str:
