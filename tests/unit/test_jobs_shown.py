@@ -56,7 +56,8 @@ def test_a_preview_says_what_may_happen_twice() -> None:
     shown = preview_shown(
         Preview(
             action="retry", matched=12, touched=10, untouched={"active": 2}, untouched_complete=False,
-            by_queue={"email": 10}, by_task={"email.send": 10}, by_tenant={"": 10}, by_state={"dead": 8, "completed": 2},
+            by_queue={"email": 10}, by_task={"email.send": 10}, by_tenant={"": 10},
+            by_state={"dead": 8, "completed": 2},
             repeats=[Repeats(task="email.send", completed=2, attempted=8)], complete=False,
         )
     )  # fmt: skip
