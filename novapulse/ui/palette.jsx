@@ -1,4 +1,4 @@
-// Ctrl/Cmd-K: go to a page, find a webhook by name, URL or id, a delivery by its id or its event's. `?`: the shortcuts.
+// Ctrl/Cmd-K: go to a page, find a webhook by name, URL or id, a delivery by its id or its event's, a job by id. `?`: the shortcuts.
 import { useEffect, useRef, useState } from "react";
 import { useNavigate } from "react-router";
 import { Search } from "lucide-react";
@@ -36,6 +36,10 @@ async function lookUp(needle, signal) {
   if (/^dlv_[0-9a-f]{32}$/.test(needle)) {
     const found = await read(`/deliveries/${needle}`, signal);
     return found ? [delivery(found)] : [];
+  }
+  if (/^job_[0-9a-f]{32}$/.test(needle)) {
+    const job = await read(`/jobs/${needle}`, signal);
+    return job ? [{ label: job.task, note: `job, ${job.state}`, href: `/jobs/${job.id}` }] : [];
   }
   if (/^evt_[0-9a-f]{32}$/.test(needle)) {
     const page = await read(`/deliveries?limit=8&event_id=${needle}`, signal);
