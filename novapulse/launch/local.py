@@ -12,8 +12,11 @@ from novapulse.settings import Settings
 @asynccontextmanager
 async def local_runtime(settings: Settings) -> AsyncGenerator[Runtime]:
     """Database, Valkey and keyring for the time of one command."""
+    from novapulse.tasks import load_all_tasks
     from worker.enqueue import make_enqueue
 
+    # What a command does may be work for a queue, or start a workflow.
+    load_all_tasks(settings)
     enqueue = make_enqueue(settings)
     rt = open_runtime(settings, enqueue)
     try:

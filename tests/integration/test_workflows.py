@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text, update
+from typer.testing import CliRunner
 
+from novapulse.cli import app
 from novapulse.core.actor import SYSTEM, Actor, Permission
 from novapulse.core.errors import ConflictError, ForbiddenError, NotFoundError, ReauthenticationError
 from novapulse.core.runtime import Runtime
 from novapulse.jobs import acts as job_acts
 from novapulse.jobs.enqueue import JOB
+from novapulse.launch.errors import StartError
 from novapulse.webhooks import ingest
 from novapulse.webhooks.schemas import EventIn
-from novapulse.workflows import runs, service
+from novapulse.workflows import acts, runs, service
+from novapulse.workflows.definition import Definition
 from novapulse.workflows.schemas import DefinitionIn, RunDetail, WorkflowIn, WorkflowPut
 from novapulse.workflows.settle import settle_runs
 from tests.calls import calling, problem
@@ -366,6 +372,41 @@ async def test_what_a_service_would_refuse_is_refused_when_it_is_saved(
     assert words in found.errors[0].detail, found
 
 
+async def test_an_event_that_was_sent_before_its_worker_died_is_the_same_event(rt: Runtime) -> None:
+    workflow_id = await make(rt, event_step("a", data={"n": "{{ input.n }}"}))
+    run = await runs.start_run(rt, SYSTEM, workflow_id, {"n": 1})
+    step = {"event_type": "done.a", "data": {"n": 1}}
+    acting = acts.Doing(run.id, "a", SYSTEM, parse_step(event_step("a")), step, None, {})
+    before = await acts.do(rt, acting)  # and then it dies, before it could record that
+    await run_jobs(rt)
+    found = await runs.get_run(rt, SYSTEM, run.id)
+    assert found.state == "completed" and found.steps[0].output == before.output
+    assert await events(rt) == ["done.a"]
+
+
+def parse_step(step: dict[str, Any]) -> Any:
+    return Definition.model_validate({"name": "x", "steps": [step]}).steps[0]
+
+
 async def test_validation_says_lines(rt: Runtime) -> None:
     found = await service.validate(rt, SYSTEM, DefinitionIn(source="name: X\nsteps: [\n"))
     assert found.errors[0].line == 3
+
+
+def test_the_command_line(tmp_path: Path, sqlite_template: Path, valkey_url: str) -> None:
+    shutil.copy(sqlite_template, tmp_path)
+    environment = {"NOVAPULSE_DATA_DIR": str(tmp_path), "NOVAPULSE_REDIS_URL": valkey_url}
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text("name: From a file\nsteps:\n  - id: a\n    type: wait\n    seconds: 0\n")
+    bad.write_text("name: X\nsteps:\n  - id: a\n    type: letter\n")
+
+    def call(*arguments: str) -> Any:
+        return CliRunner().invoke(app, ["workflow", *arguments], env=environment)
+
+    refused = call("validate", str(bad))
+    assert refused.exit_code == 1 and f"{bad}:4: /steps/0/type must be one of" in refused.output
+    assert call("save", str(bad)).exit_code == 1
+    first, second = call("save", str(good)), call("save", str(good))
+    assert first.output.startswith("wf_") and first.output == second.output
+    assert call("run", "From a file", "--input", '{"x": 1}').output.startswith("run_")
+    assert isinstance(call("run", "Nothing of this name").exception, StartError)

@@ -196,7 +196,7 @@ def _drawer() -> rx.Component:
                     "Job",
                     page_link(
                         step["job_id"].to(str),
-                        to="/jobs?job=" + step["job_id"].to(str),
+                        to="/jobs/" + step["job_id"].to(str),
                         class_name="np-link np-mono np-cut",
                         custom_attrs={"data-testid": "step-job"},
                     ),
