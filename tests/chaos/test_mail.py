@@ -53,21 +53,25 @@ def test_workers_killed_while_they_send_lose_no_message(make_house: Callable[...
         house = make_house(NOVAPULSE_SMTP_URL=office.url())
         other = house.spawn("worker")
         try:
-            ids = queue(house, 600)
+            ids = queue(house, 400)
             kills = 0
             for part in range(1, 4):
-                wait_until(lambda part=part: len(office.arrived) > part * 120, 60, "some sent")
+                wait_until(lambda part=part: len(office.arrived) > part * 80, 60, "some sent")
                 house.kill("worker")
                 kills += 1
-            wait_until(lambda: len(office.arrived) > 500, 60, "some more sent")
+            wait_until(lambda: len(office.arrived) > 330, 60, "some more sent")
             other.kill()
             kills += 1
-            wait_until(lambda: statuses(house) == {"sent": 600}, 120, "all sent")
+            wait_until(lambda: not {"pending", "sending"} & statuses(house).keys(), 120, "all over")
         finally:
             other.kill()
             other.wait()
         came = Counter(arrived.id for arrived in office.arrived)
-        assert set(came) == set(ids)
+        # Whoever is hit by two kills is taken for what kills: dead with that reason, for a person to send again.
+        hit = dict(house.rows("SELECT id, error FROM email WHERE status <> 'sent'"))
+        assert len(hit) <= kills
+        assert all("died 2 times" in error for error in hit.values())
+        assert set(ids) - set(hit) <= set(came) <= set(ids)
         repeats = sum(came.values()) - len(ids)
         print(f"{repeats} repeats of {len(ids)} after {kills} kills")
         assert repeats <= kills * CONNECTIONS, "one message per connection and kill"

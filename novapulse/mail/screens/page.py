@@ -21,7 +21,7 @@ from novapulse.webhooks.screens.list_parts import filter_field
 def mail_page() -> rx.Component:
     """All messages."""
     return shell(
-        watch(value=LiveState.changes[MAIL], on_change=MailState.refresh),
+        rx.cond(MailState.allowed, watch(value=LiveState.changes[MAIL], on_change=MailState.refresh)),
         page_head(
             "Mail",
             "What NovaPulse sends by e-mail: notices about accounts, reports, and what your programs ask for.",
