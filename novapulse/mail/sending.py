@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any, cast
@@ -34,6 +35,7 @@ from novapulse.security import audit
 
 _FILES = table_of(EmailAttachment)
 KIND = "message"
+_TRIAL_S = 30.0  # as long as a person waits
 _AGAIN = (EmailStatus.FAILED, EmailStatus.CANCELLED, EmailStatus.KEPT)
 
 
@@ -88,7 +90,7 @@ async def retry_email(rt: Runtime, actor: Actor, email_id: str) -> EmailAccepted
         row.tried_at = row.slot_at = None
         session.add(row)
         await add_job(session, job_of(row.id, job_id, row.private, row.tenant, actor.name))
-        await audit.append(rt, session, actor, "email.retried", target=("email", row.id, row.subject))
+        await audit.append(rt, session, actor, "mail.retried", target=("email", row.id, row.subject))
     await kick(rt, "email", [job_id])
     tell_changed(rt)
     return EmailAccepted(id=email_id, job_id=job_id)
@@ -137,24 +139,25 @@ async def try_server(rt: Runtime, actor: Actor, to: str) -> TrialView:
     if not url:
         raise ConflictError("No mail server is set: NOVAPULSE_SMTP_URL names it.")
     from novapulse.mail.compose import compose
-    from novapulse.mail.smtp import SmtpConnection, Verdict
+    from novapulse.mail.smtp import Outcome, SmtpConnection, Verdict
 
     words = f"This is a trial message of NovaPulse at {rt.settings.base_url}, asked for by {actor.name}. Mail works."
     message = Message(to, "test", "NovaPulse: a trial message", words + "\n", "")
     mail = compose(message, (), email_id=new_id("eml"), created_at=now_ms(), sender=rt.settings.mail_sender)
     connection = SmtpConnection(parse_smtp_url(url), rt.settings.mail_domain)
-    began = time.monotonic()
+    began, encrypted = time.monotonic(), False
     try:
-        fault = await connection.open()
-        encrypted = connection.encrypted
-        outcome = fault or (await connection.send(mail, [to])).of(to)
+        async with asyncio.timeout(_TRIAL_S):
+            fault = await connection.open()
+            encrypted = connection.encrypted
+            outcome = fault or (await connection.send(mail, [to])).of(to)
+    except TimeoutError:
+        outcome = Outcome(Verdict.DROPPED, f"The server did not answer within {_TRIAL_S:.0f} s.")
     finally:
         await connection.close()
     ok = outcome.verdict is Verdict.SENT
     async with rt.database.write() as session:
-        await audit.append(
-            rt, session, actor, "email.tested", target=("email", "", to), result="ok" if ok else "failed"
-        )
+        await audit.append(rt, session, actor, "mail.tested", target=("email", "", to), result="ok" if ok else "failed")
     duration_ms = round((time.monotonic() - began) * 1000)
     return TrialView(ok=ok, words=outcome.words, encrypted=encrypted, duration_ms=duration_ms)
 

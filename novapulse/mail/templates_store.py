@@ -77,7 +77,7 @@ async def create_template(rt: Runtime, actor: Actor, body: TemplateIn) -> Templa
         async with rt.database.write() as session:
             session.add(row)
             await session.flush()
-            await audit.append(rt, session, actor, "email_template.created", target=_target(body.name))
+            await audit.append(rt, session, actor, "mail_template.created", target=_target(body.name))
     except IntegrityError:
         raise ConflictError(f"There is a template '{body.name}' already.") from None
     tell_changed(rt)
@@ -126,7 +126,7 @@ async def update_template(rt: Runtime, actor: Actor, name: str, body: TemplatePa
         view = _checked(row)
         session.add(row)
         detail = {"changed": sorted(changed)}
-        await audit.append(rt, session, actor, "email_template.updated", target=_target(name), detail=detail)
+        await audit.append(rt, session, actor, "mail_template.changed", target=_target(name), detail=detail)
     tell_changed(rt)
     return view
 
@@ -140,7 +140,7 @@ async def delete_template(rt: Runtime, actor: Actor, name: str) -> None:
     actor.require(Permission.EMAILS_WRITE)
     async with rt.database.write() as session:
         await session.delete(await _find(session, actor, name, lock=True))
-        await audit.append(rt, session, actor, "email_template.deleted", target=_target(name))
+        await audit.append(rt, session, actor, "mail_template.deleted", target=_target(name))
     tell_changed(rt)
 
 
@@ -201,7 +201,7 @@ def _encoded(example: Mapping[str, Any]) -> str:
 
 
 def _target(name: str) -> tuple[str, str, str]:
-    return "email_template", name, name
+    return "mail_template", name, name
 
 
 def _view(row: Any) -> TemplateView:

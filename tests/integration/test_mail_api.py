@@ -99,9 +99,9 @@ async def test_a_message_is_sent_looked_at_and_sent_again(any_rt: Runtime, offic
             rows = (await client.get("/emails", params=query)).json()["data"]
             assert len(rows) == expected, query
     audited = await any_rt.database.run_write(
-        lambda c: c.exec_driver_sql("SELECT action FROM audit WHERE noun = 'email'").scalars().all()
+        lambda c: c.exec_driver_sql("SELECT action FROM audit WHERE noun = 'mail'").scalars().all()
     )
-    assert list(audited) == ["email.retried"]
+    assert list(audited) == ["mail.retried"]
 
 
 async def test_what_may_open_a_door_is_shown_to_nobody(any_rt: Runtime, office: PostOffice) -> None:

@@ -13,6 +13,8 @@ SUBJECTS = {
     "job": "Jobs",
     "queue": "Queues",
     "schedule": "Schedules",
+    "mail": "Mail",
+    "mail_template": "Mail templates",
     "user": "Users",
     "invitation": "Invitations",
     "api_key": "API keys",
@@ -60,6 +62,11 @@ _PHRASES = {
     "schedule.changed": "changed schedule",
     "schedule.deleted": "deleted schedule",
     "schedule.run": "ran schedule",
+    "mail.retried": "sent again the message",
+    "mail.tested": "sent a trial message to",
+    "mail_template.created": "added mail template",
+    "mail_template.changed": "changed mail template",
+    "mail_template.deleted": "deleted mail template",
     "event_type.created": "added event type",
     "event_type.changed": "changed event type",
     "event_type.deleted": "deleted event type",
@@ -135,4 +142,8 @@ def page_of_target(action: str, kind: str, id_: str, detail: Mapping[str, Any]) 
         return f"/webhooks/{detail['webhook_id']}?delivery={id_}"
     if kind == "job" and action != "job.discarded":
         return f"/jobs/{id_}"
+    if kind == "email" and id_:
+        return f"/mail?email={id_}"
+    if kind == "mail_template" and not action.endswith(".deleted"):
+        return f"/mail/templates/edit?name={id_}"
     return {"queue": "/jobs", "schedule": "/jobs/schedules"}.get(kind, "") if not action.endswith(".deleted") else ""
