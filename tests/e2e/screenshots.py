@@ -19,9 +19,8 @@ from typing import Literal, NamedTuple
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from novapulse.launch import frontend
-from novapulse.workflows.screens.starters import STARTERS
 from tests import browser as chromium
-from tests.e2e import kitchen
+from tests.e2e import flows, kitchen
 from tests.e2e.site import EMAIL, PASSWORD, Site
 from tests.e2e.tasks import MODULE
 from tests.instance import Instance, running
@@ -124,31 +123,6 @@ def _regular_report(page: Page) -> None:
     expect(page.get_by_test_id("report-error")).to_be_visible()
 
 
-def _workflows(site: Site) -> None:
-    """Workflows of each kind, and a run that waits, one that failed and one that went through a list."""
-    for starter in STARTERS:
-        made = site.post("/workflows", {"source": starter.source, "enabled": starter.key != "nightly"})
-        given = {
-            "follow-up": {"id": "cus_1", "name": "Ada", "email": "ada@example.com"},
-            "decide": {"id": "ord_7", "total": 1500},
-            "each": {"lines": [{"sku": sku} for sku in ("A-1", "B-2", "C-3")]},
-        }.get(starter.key)
-        if given is not None:
-            site.post(f"/workflows/{made['id']}/runs", {"input": given})
-
-
-def _workflow(query: str = "", name: str = "Check large orders") -> Callable[[Site], str]:
-    return lambda site: f"/workflows/{site.get('/workflows', q=name)['data'][0]['id']}{query}"
-
-
-def _run(name: str, query: str = "") -> Callable[[Site], str]:
-    def path(site: Site) -> str:
-        workflow = site.get("/workflows", q=name)["data"][0]
-        return f"/workflows/runs/{workflow['last_run']['id']}{query}"
-
-    return path
-
-
 def _wrong_definition(page: Page) -> None:
     field = page.get_by_test_id("workflow-source")
     field.fill(field.input_value().replace("type: email", "type: letter"))
@@ -187,25 +161,13 @@ SHOTS = (
     Shot("workflow-runs", _at("/workflows?tab=runs")),
     Shot("workflow-new", _at("/workflows/new?from=each")),
     Shot("workflow-wrong", _at("/workflows/new?from=follow-up"), _wrong_definition),
-    Shot("workflow-detail", _workflow()),
-    Shot("workflow-secrets", _workflow("?tab=secrets")),
-    Shot("workflow-run-now", _workflow(), _click("workflow-run")),
-    Shot("run-waiting", _run("Welcome a customer")),
-    Shot("run-failed", _run("Check large orders")),
-    Shot("run-loop", _run("Ship every line")),
-    Shot("run-step", _run("Welcome a customer", "?step=greet")),
-    Shot("jobs", _at("/jobs")),
-    Shot("jobs-pause", _at("/jobs"), _click("queue-drain")),
-    Shot("jobs-list", _at("/jobs/list")),
-    Shot("jobs-bulk", _at("/jobs/list?state=dead"), _look_at_jobs),
-    Shot("jobs-failures", _at("/jobs/failures")),
-    Shot("jobs-workers", _at("/jobs/workers")),
-    Shot("jobs-schedules", _at("/jobs/schedules")),
-    Shot("jobs-schedule-new", _at("/jobs/schedules"), _click("schedule-new")),
-    Shot("jobs-history", _at("/jobs/history?span=15m")),
-    Shot("job-dead", kitchen.job_of(kitchen.BURN, "dead")),
-    Shot("job-active", kitchen.job_of(kitchen.SIMMER, "active")),
-    Shot("job-waiting", kitchen.job_of(kitchen.BAKE, "waiting")),
+    Shot("workflow-detail", lambda site: flows.path(site, flows.FAILS)),
+    Shot("workflow-secrets", lambda site: flows.path(site, flows.FAILS, "?tab=secrets")),
+    Shot("workflow-run-now", lambda site: flows.path(site, flows.FAILS), _click("workflow-run")),
+    Shot("run-waiting", lambda site: flows.run_path(site, flows.WAITS)),
+    Shot("run-failed", lambda site: flows.run_path(site, flows.FAILS)),
+    Shot("run-loop", lambda site: flows.run_path(site, flows.EACH)),
+    Shot("run-step", lambda site: flows.run_path(site, flows.WAITS, "?step=greet")),
     Shot("security", _at("/settings/security")),
     Shot("security-enrol", _at("/settings/security"), _click("mfa-enrol")),
     Shot("security-sessions", _at("/settings/security?tab=sessions")),
@@ -270,7 +232,7 @@ def main() -> None:
         site.sign_in()
         site.post("/api-keys", {"name": "Billing service", "scopes": ["events:write"]})
         _reports(site)
-        _workflows(site)
+        flows.begin(site, "on a name")
         kitchen.cook(site)
         while len(site.get("/deliveries", status="delivered", limit="200")["data"]) < _TRAFFIC:
             time.sleep(1)

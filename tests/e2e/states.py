@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.e2e import kitchen
+from tests.e2e import flows, kitchen
 from tests.e2e.conftest import DESKTOP, PHONE
 from tests.e2e.site import Site
 from tests.receiver import Answer, Arrival, Receiver
@@ -59,6 +59,7 @@ def fill(site: Site, receiver: Receiver) -> House:
     site.post("/emails", {"to": [f"{LONG[:60]}@example.com"] * 2, "subject": LONG * 2, "html": f"<p>{LONG * 3}</p>"})
     site.post("/email-templates", {"name": "axe", "subject": LONG * 2, "text": LONG})
     site.send(main_type, how="later")
+    flows.begin(site, LONG)
     kitchen.cook(site, LONG)
     return House(site, main, disabled, slow, site.delivery(retrying)["id"])
 
@@ -120,6 +121,10 @@ def _wrong_form(page: Page) -> None:
 def _wrong_template(page: Page) -> None:
     expect(page.get_by_test_id("template-made-subject")).to_be_visible()
     page.get_by_test_id("template-html").fill("{{ " + LONG + " | frobnicate }}")
+
+
+def _wrong_workflow(page: Page) -> None:
+    page.get_by_test_id("workflow-source").fill(f"name: x\nsteps:\n  - id: {LONG}\n    type: letter\n")
 
 
 def _make_webhook(page: Page) -> None:
@@ -205,6 +210,24 @@ STATES = (
     State("schedules", _at("/jobs/schedules"), "schedule-last"),
     State("schedule refused", _at("/jobs/schedules"), "error-cron", _wrong_schedule),
     State("jobs history", _at("/jobs/history"), "rewind-board"),
+    State("workflows", _at("/workflows"), "workflow-row"),
+    State("workflows none fits", _at("/workflows?q=there-is-none"), "nothing-matches"),
+    State("workflow runs", _at("/workflows?tab=runs"), "run-row"),
+    State("new workflow", _at("/workflows/new?from=each"), "flow-step-lines"),
+    State("wrong workflow", _at("/workflows/new?from=follow-up"), "workflow-error-line", _wrong_workflow),
+    State("workflow", lambda house: flows.path(house.site, flows.EACH), "flow-step-lines"),
+    State("its runs", lambda house: flows.path(house.site, flows.FAILS, "?tab=runs"), "run-row"),
+    State("its secrets", lambda house: flows.path(house.site, flows.FAILS, "?tab=secrets"), "secret-save"),
+    State(
+        "run a workflow",
+        lambda house: flows.path(house.site, flows.WAITS),
+        "run-start",
+        _clicks("workflow-run"),
+        within="[role=dialog]",
+    ),
+    State("run that failed", lambda house: flows.run_path(house.site, flows.FAILS), "run-error"),
+    State("run with a loop", lambda house: flows.run_path(house.site, flows.EACH), "flow-step-label"),
+    State("step of a run", lambda house: flows.run_path(house.site, flows.WAITS, "?step=greet"), "step-output"),
     State("API keys", _at("/settings/api-keys"), "key-revoke"),
     State("new key", _at("/settings/api-keys"), "key-error", _clicks("key-create", "key-save")),
     State("revoke key", _at("/settings/api-keys"), "key-revoke-confirm", _clicks("key-revoke")),
