@@ -165,9 +165,9 @@ def _question() -> rx.Component:
     title = rx.match(s.act, *ACTS.items(), "")
     return rx.dialog.root(
         rx.dialog.content(
-            rx.dialog.title(title, " ", s.queue, "?", size="4"),
+            rx.dialog.title(title, " queue ", s.queue, "?", size="4"),
             rx.dialog.description(
-                "What it will do, with the numbers of this moment:", size="2", color="var(--gray-11)"
+                quiet("What it will do, with the numbers of this moment:", size="2", as_="span"), as_child=True
             ),
             rx.el.ul(
                 rx.foreach(s.sentences, _sentence),
@@ -219,6 +219,6 @@ def _totals() -> rx.Component:
         rx.el.div(
             *(stat_card(n.capitalize(), t[n], note, testid=f"total-{n}") for n, note in says.items()),
             stat_card("Per second", t["per_s"], "ended, over ten seconds", testid="total-rate"),
-            class_name="np-stats",
+            class_name="np-stats np-totals",
         ),
     )

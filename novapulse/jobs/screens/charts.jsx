@@ -11,10 +11,10 @@ const FLOW = [
   ["waiting", "Waiting", "var(--accent-11)"],
 ];
 const TIMES = [
-  ["wait99", "Wait p99", "var(--amber-9)"],
-  ["wait50", "Wait p50", "var(--amber-11)"],
+  ["wait99", "Wait p99", "var(--amber-11)"],
+  ["wait50", "Wait p50", "var(--amber-11)", true],
   ["run99", "Run p99", "var(--accent-9)"],
-  ["run50", "Run p50", "var(--accent-11)"],
+  ["run50", "Run p50", "var(--accent-9)", true],
 ];
 
 export function clock(at, seconds = false) {
@@ -90,9 +90,9 @@ function Chart({ title, series, points, marks, format, areas, right, step, span,
       <figcaption>
         <h3>{title}</h3>
         <ul aria-hidden="true">
-          {series.map(([name, label, color]) => (
+          {series.map(([name, label, color, dashed]) => (
             <li key={name}>
-              <i data-line={!areas.includes(name)} style={{ background: color }} /> {label}
+              <i data-line={!areas.includes(name)} style={{ background: dashed ? `repeating-linear-gradient(90deg, ${color} 0 4px, transparent 4px 7px)` : color }} /> {label}
             </li>
           ))}
         </ul>
@@ -107,11 +107,11 @@ function Chart({ title, series, points, marks, format, areas, right, step, span,
             <YAxis yAxisId="left" tick={TICK} tickFormatter={(value) => format(value, series[0][0])} tickLine={false} axisLine={false} width={56} />
             {right ? <YAxis yAxisId="right" orientation="right" allowDecimals={false} tick={TICK} tickLine={false} axisLine={false} width={44} /> : null}
             <Tooltip content={<Hint series={series} format={format} step={step} />} cursor={{ stroke: "var(--gray-a6)" }} isAnimationActive={false} />
-            {series.map(([name, , color]) =>
+            {series.map(([name, , color, dashed]) =>
               areas.includes(name) ? (
                 <Area key={name} yAxisId="left" dataKey={name} stackId="flow" stroke={color} fill={color} fillOpacity={0.25} strokeWidth={1.5} dot={false} connectNulls={false} isAnimationActive={false} />
               ) : (
-                <Line key={name} yAxisId={right === name ? "right" : "left"} dataKey={name} stroke={color} strokeWidth={1.5} dot={false} connectNulls={false} isAnimationActive={false} />
+                <Line key={name} yAxisId={right === name ? "right" : "left"} dataKey={name} stroke={color} strokeWidth={1.5} strokeDasharray={dashed ? "4 3" : undefined} dot={false} connectNulls={false} isAnimationActive={false} />
               ),
             )}
             {marks.map((mark, place) => (

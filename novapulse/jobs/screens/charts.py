@@ -57,6 +57,14 @@ def queue_charts() -> rx.Component:
     now = rx.match(s.queue, *((name, LiveState.queues[at]["now"]) for at, name in enumerate(QUEUES)), [])
     return section(
         "How it went",
+        rx.flex(
+            _choice("queue", s.queue, {name: name.capitalize() for name in QUEUES}),
+            _choice("window", s.window, {name: _LABELS[name] for name in SPANS}),
+            gap="8px",
+            wrap="wrap",
+            justify="between",
+            margin_bottom="16px",
+        ),
         rx.cond(
             s.problem != "",
             error_state(s.problem, s.load),
@@ -65,13 +73,6 @@ def queue_charts() -> rx.Component:
                 QueueCharts.create(points=s.points, step=s.step, span=s.span, marks=s.marks, at=LiveState.at, now=now),
                 rx.skeleton(height="300px"),
             ),
-        ),
-        action=rx.flex(
-            _choice("queue", s.queue, {name: name.capitalize() for name in QUEUES}),
-            _choice("window", s.window, {name: _LABELS[name] for name in SPANS}),
-            gap="8px",
-            wrap="wrap",
-            justify="end",
         ),
     )
 

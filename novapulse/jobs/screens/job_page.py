@@ -31,7 +31,7 @@ def job_page() -> rx.Component:
         active="Jobs",
         crumbs=[
             ("Jobs", "/jobs"),
-            ("List", "/jobs/list"),
+            ("All jobs", "/jobs/list"),
             (rx.cond(s.job["task"], s.job["task"].to(str), "Job"), None),
         ],
     )

@@ -28,7 +28,7 @@ STATES: dict[str, tuple[str, str]] = {
 }
 TABS = (
     ("Queues", "/jobs", "queues"),
-    ("Jobs", "/jobs/list", "list"),
+    ("All jobs", "/jobs/list", "list"),
     ("Failures", "/jobs/failures", "failures"),
     ("Workers", "/jobs/workers", "workers"),
     ("Schedules", "/jobs/schedules", "schedules"),

@@ -28,7 +28,7 @@ def schedule_form() -> rx.Component:
         rx.dialog.content(
             rx.dialog.title(rx.cond(new, "New schedule", "Change schedule"), size="4"),
             rx.dialog.description(
-                "A job is made each time; what it does is said by its task.", size="2", color="var(--gray-11)"
+                quiet("A job is made each time; what it does is said by its task.", size="2", as_="span"), as_child=True
             ),
             rx.form(
                 rx.vstack(
