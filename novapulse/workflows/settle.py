@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, exists, or_, select, update
+from typing import Any
+
+from sqlalchemy import Connection, Select, delete, exists, or_, select, update
 
 from novapulse.core.clock import now_ms
 from novapulse.core.runtime import Runtime
@@ -14,6 +16,7 @@ from novapulse.workflows.plan import StepState
 from novapulse.workflows.store import ADVANCE, RUN, STEP, Moved, advance_on, begin, finish_on
 
 _BATCH = 200
+_ENDED = (JobState.DEAD.value, JobState.CANCELLED.value, JobState.COMPLETED.value)
 _STUCK_AFTER_MS = 60_000
 _r, _s, _j = RUN.c, STEP.c, JOB.c
 
@@ -21,20 +24,40 @@ _r, _s, _j = RUN.c, STEP.c, JOB.c
 async def settle_runs(rt: Runtime) -> None:
     """Have runs go on whose step's job was cancelled, killed its workers, or was deleted: that step failed."""
     now = now_ms()
+    async with rt.database.read() as session:
+        # Nearly always there is nothing: whoever writes is not to wait for finding that out.
+        if not (await session.execute(_lost().limit(1))).all() and not (await session.execute(_stuck(now))).all():
+            return
     moved = await rt.database.run_write(lambda connection: _settle(connection, now))
     for each in moved:
         await begin(rt, each)
 
 
-def _settle(connection: Connection, now: int) -> list[Moved]:
-    ended = (JobState.DEAD.value, JobState.CANCELLED.value, JobState.COMPLETED.value)
-    lost = connection.execute(
+def _lost() -> Select[Any]:
+    """Steps that run no more, although nobody has said how they ended."""
+    ended = or_(_j.id.is_(None), _j.state.in_(_ENDED))
+    return (
         select(_s.run_id, _s.key, _s.job_id, _j.state, _j.error)
         .select_from(STEP.outerjoin(JOB, _j.id == _s.job_id))
-        .where(_s.state == StepState.RUNNING.value, _s.job_id.is_not(None), or_(_j.id.is_(None), _j.state.in_(ended)))
+        .where(_s.state == StepState.RUNNING.value, _s.job_id.is_not(None), ended)
         .order_by(_s.run_id)
         .limit(_BATCH)
-    ).all()
+    )
+
+
+def _stuck(now: int) -> Select[Any]:
+    """Runs that nobody carries on: the job that was to do it is not there any more."""
+    open_job = exists(select(_j.id).where(_j.parent_id == _r.id, _j.state.not_in(_ENDED)))
+    return (
+        select(_r.id)
+        .where(_r.state == RunState.RUNNING.value, _r.created_at < now - _STUCK_AFTER_MS, ~open_job)
+        .order_by(_r.id)
+        .limit(_BATCH)
+    )
+
+
+def _settle(connection: Connection, now: int) -> list[Moved]:
+    lost = connection.execute(_lost()).all()
     moved: list[Moved | None] = []
     for row in lost:
         why = row.error or ("Its job ended without it." if row.state else "Its job is gone: somebody discarded it.")
@@ -43,18 +66,7 @@ def _settle(connection: Connection, now: int) -> list[Moved]:
 
 
 def _carry_on(connection: Connection, now: int) -> list[Moved]:
-    """Runs that nobody carries on: the job that was to do it is not there any more."""
-    open_jobs = exists(
-        select(_j.id).where(
-            _j.parent_id == _r.id, _j.state.not_in((JobState.DEAD.value, JobState.CANCELLED.value, "completed"))
-        )
-    )
-    stuck = connection.execute(
-        select(_r.id)
-        .where(_r.state == RunState.RUNNING.value, _r.created_at < now - _STUCK_AFTER_MS, ~open_jobs)
-        .order_by(_r.id)
-        .limit(_BATCH)
-    )
+    stuck = connection.execute(_stuck(now))
     moved: list[Moved] = []
     for run_id in stuck.scalars().all():
         dead = connection.execute(

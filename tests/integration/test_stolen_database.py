@@ -15,6 +15,8 @@ from novapulse.mail.service import Attachment, Message, queue_mail
 from novapulse.security import links, sessions
 from novapulse.webhooks import service
 from novapulse.webhooks.schemas import WebhookCreate
+from novapulse.workflows import service as workflows
+from novapulse.workflows.schemas import WorkflowIn
 from tests.calls import ORIGIN, PASSWORD, PUBLIC_URL, calling
 from tests.second_factor import Clock, make_person
 
@@ -50,6 +52,10 @@ async def test_no_seed_token_key_or_code_is_in_it(any_rt: Runtime, monkeypatch: 
         assert planted["rotated session token"] != planted["session token"]
     webhook = await service.create_webhook(rt, SYSTEM, WebhookCreate(url=PUBLIC_URL))
     planted["signing secret"] = (await service.get_secret(rt, SYSTEM, webhook.id)).secret
+    flow = WorkflowIn(name="x", steps=[{"id": "a", "type": "wait", "seconds": 1}])
+    planted["secret of a workflow"] = "planted-secret-4711"
+    made = await workflows.create_workflow(rt, SYSTEM, flow)
+    await workflows.put_secret(rt, SYSTEM, made.id, "token", planted["secret of a workflow"])
     async with rt.database.write() as session:
         planted["mailed link"] = await links.make(rt, session, "reset", person.id, 1800)
         planted |= {"words of a message": "planted-words-4711", "words of a file": "planted-file-4711"}

@@ -13,6 +13,8 @@ SUBJECTS = {
     "job": "Jobs",
     "queue": "Queues",
     "schedule": "Schedules",
+    "workflow": "Workflows",
+    "workflow_run": "Runs of workflows",
     "mail": "Mail",
     "mail_template": "Mail templates",
     "user": "Users",
@@ -62,6 +64,16 @@ _PHRASES = {
     "schedule.changed": "changed schedule",
     "schedule.deleted": "deleted schedule",
     "schedule.run": "ran schedule",
+    "workflow.created": "added workflow",
+    "workflow.changed": "saved a new version of workflow",
+    "workflow.enabled": "turned on the triggers of workflow",
+    "workflow.disabled": "turned off the triggers of workflow",
+    "workflow.deleted": "deleted workflow",
+    "workflow.started": "started workflow",
+    "workflow.secret_set": "set a secret of workflow",
+    "workflow.secret_deleted": "deleted a secret of workflow",
+    "workflow_run.cancelled": "stopped a run of workflow",
+    "workflow_run.retried": "had a run go on of workflow",
     "mail.retried": "sent again the message",
     "mail.tested": "sent a trial message to",
     "mail_template.created": "added mail template",
@@ -138,6 +150,8 @@ def page_of_target(action: str, kind: str, id_: str, detail: Mapping[str, Any]) 
     """The page that shows what it was done to; empty: none does, or what it showed is gone."""
     if kind == "webhook" and action != "webhook.deleted":
         return f"/webhooks/{id_}"
+    if kind == "workflow" and action != "workflow.deleted":
+        return f"/workflows/runs/{detail['run_id']}" if "run_id" in detail else f"/workflows/{id_}"
     if kind == "delivery" and isinstance(detail.get("webhook_id"), str):
         return f"/webhooks/{detail['webhook_id']}?delivery={id_}"
     if kind == "job" and action != "job.discarded":
