@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, exists, or_, select, update
+from sqlalchemy import Connection, delete, exists, or_, select, update
 
 from novapulse.core.clock import now_ms
 from novapulse.core.runtime import Runtime
@@ -33,7 +33,7 @@ async def settle_runs(rt: Runtime) -> None:
         await begin(rt, each)
 
 
-def _lost() -> Select[Any]:
+def _lost() -> Any:
     """Steps that run no more, although nobody has said how they ended."""
     ended = or_(_j.id.is_(None), _j.state.in_(_ENDED))
     return (
@@ -45,7 +45,7 @@ def _lost() -> Select[Any]:
     )
 
 
-def _stuck(now: int) -> Select[Any]:
+def _stuck(now: int) -> Any:
     """Runs that nobody carries on: the job that was to do it is not there any more."""
     open_job = exists(select(_j.id).where(_j.parent_id == _r.id, _j.state.not_in(_ENDED)))
     return (

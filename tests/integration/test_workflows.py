@@ -410,3 +410,18 @@ def test_the_command_line(tmp_path: Path, sqlite_template: Path, valkey_url: str
     assert first.output.startswith("wf_") and first.output == second.output
     assert call("run", "From a file", "--input", '{"x": 1}').output.startswith("run_")
     assert isinstance(call("run", "Nothing of this name").exception, StartError)
+
+
+async def test_a_run_whose_only_job_is_gone_is_carried_on(any_rt: Runtime) -> None:
+    rt = any_rt
+    run = await runs.start_run(rt, SYSTEM, await make(rt, event_step("a")), {})
+    async with rt.database.write() as session:
+        await session.execute(text("DELETE FROM job"))
+    await settle_runs(rt)
+    await run_jobs(rt)
+    assert (await runs.get_run(rt, SYSTEM, run.id)).steps == [], "it may still be on its way"
+    async with rt.database.write() as session:
+        await session.execute(text("UPDATE workflow_run SET created_at = 1"))
+    await settle_runs(rt)
+    await run_jobs(rt)
+    assert (await runs.get_run(rt, SYSTEM, run.id)).state == "completed"
