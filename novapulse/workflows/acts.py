@@ -74,6 +74,7 @@ class Doing:
     input: Mapping[str, Any]  # as it was recorded
     output: Any  # what an earlier attempt left
     secrets: Mapping[str, str]  # those of the workflow, for http steps
+    problem: Exception | None = None  # why it cannot be done at all: a secret that is not set
 
     @property
     def once_id(self) -> str:

@@ -86,6 +86,8 @@ async def step(job: JobContext, payload: StepPayload) -> Any:
     tell_run(rt, doing.actor.id, payload.run_id)
     await job.log(f"{doing.step.label} ({doing.step.type}), attempt {job.attempt} of {doing.step.retries + 1}")
     try:
+        if doing.problem is not None:
+            raise doing.problem
         async with asyncio.timeout(doing.step.timeout_s):
             done = await acts.do(rt, doing)
         output = await _finish(rt, payload, job.id, done)
@@ -142,13 +144,16 @@ def _find(rt: Runtime, connection: Connection, payload: StepPayload, job_id: str
     definition = store.parsed(run.definition)
     act = store.acts_of(definition)[found.step_id]
     given, secrets = exact.loads(found.input), {}
+    problem: ActFailedError | ExpressionError | None = None
     if hidden.names_in(act):
-        secrets = hidden.open_on(rt, connection, run.workflow_id, hidden.names_in(act))
-        names = store.names_for(connection, run, payload.key)
-        given = act_input(act, names | {"secrets": secrets})
+        try:
+            secrets = hidden.open_on(rt, connection, run.workflow_id, hidden.names_in(act))
+            given = act_input(act, store.names_for(connection, run, payload.key) | {"secrets": secrets})
+        except (ActFailedError, ExpressionError) as error:
+            problem = error
     output = None if found.output is None else exact.loads(found.output)
     actor = Actor("system", run.workflow_id, f"Workflow {run.name}", acts.permissions_of(definition), run.tenant)
-    return Doing(payload.run_id, payload.key, actor, act, given, output, secrets)
+    return Doing(payload.run_id, payload.key, actor, act, given, output, secrets, problem)
 
 
 def _note_error(connection: Connection, payload: StepPayload, job_id: str, words: str) -> None:

@@ -23,7 +23,7 @@ from novapulse.workflows import acts, runs, service
 from novapulse.workflows.definition import Definition
 from novapulse.workflows.schemas import DefinitionIn, RunDetail, WorkflowIn, WorkflowPut
 from novapulse.workflows.settle import settle_runs
-from tests.calls import calling, problem
+from tests.calls import PUBLIC_URL, calling, problem
 from tests.jobs import run_jobs
 from tests.receiver import Answer, receiving
 
@@ -192,6 +192,15 @@ async def test_failures_are_retried_then_done_again_by_hand_without_repeating_th
             assert moved == [dead]
         await run_jobs(rt)
         assert (await runs.get_run(rt, SYSTEM, run.id)).state == "completed"
+
+
+async def test_a_secret_that_is_not_set_fails_the_step_in_words(rt: Runtime) -> None:
+    step = {"id": "a", "type": "http", "url": PUBLIC_URL, "headers": {"X-Token": "{{ secrets.token }}"}}
+    workflow_id = await make(rt, step)
+    run = await finished(rt, workflow_id)
+    assert (run.state, run.steps[0].error) == ("failed", "The secret 'token' is not set.")
+    (secret,) = (await service.get_workflow(rt, SYSTEM, workflow_id)).secrets
+    assert (secret.name, secret.set, secret.used) == ("token", False, True)
 
 
 async def test_cancelling_calls_off_what_waits(any_rt: Runtime) -> None:
