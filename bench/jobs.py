@@ -53,7 +53,7 @@ def main() -> None:
     for number in range(1, chosen.rounds + 1):
         settings = {
             "NOVAPULSE_TASK_MODULES": MODULE,
-            "NOVAPULSE_JOB_CONCURRENCY": str(chosen.concurrency),
+            "NOVAPULSE_REPORT_CONCURRENCY": str(chosen.concurrency),  # the queue of the task that is measured
             # The worker is stopped while the queue fills; with this heartbeat nobody takes it for dead.
             "NOVAPULSE_HEARTBEAT_TTL_S": "600",
         }
@@ -194,7 +194,9 @@ def measure_python(send: list[str], work: list[str], instance: Instance, chosen:
             return float(done.stdout)
 
         enqueue_per_s = sent("fill", str(chosen.jobs))
-        worker = subprocess.Popen(work, cwd=PEERS, env=environment, stdout=subprocess.DEVNULL)
+        worker = subprocess.Popen(
+            work, cwd=PEERS, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         try:
             wait_for(out.exists)
             drained = json.loads(out.read_text())

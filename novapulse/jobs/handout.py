@@ -16,7 +16,7 @@ from novapulse.core.clock import now_ms
 from novapulse.core.queues import DeadOwners, oldest_queued_at
 from novapulse.core.runtime import Runtime
 from novapulse.jobs.engine.claim import JOB
-from novapulse.jobs.engine.record import recover
+from novapulse.jobs.engine.record import is_overdue, recover
 from novapulse.jobs.enqueue import RUN_TASK, UNMARKED_MS
 from novapulse.jobs.models import JobState
 
@@ -34,11 +34,9 @@ _DUE = (
     .where(
         _j.queue == bindparam("b_queue"),
         _j.enqueued_at == 0,
+        _j.run_at <= bindparam("b_now"),
         # What waits was put there by whoever made it, who marks it a moment later; if not, it is done here.
-        or_(
-            and_(_j.state == _DELAYED, _j.run_at <= bindparam("b_now")),
-            and_(_j.state == _WAITING, _j.run_at <= bindparam("b_now") - UNMARKED_MS),
-        ),
+        or_(_j.state == _DELAYED, and_(_j.state == _WAITING, _j.run_at <= bindparam("b_unmarked"))),
     )
     .limit(_ROWS)
 )
@@ -61,8 +59,9 @@ async def hand_out_jobs(rt: Runtime) -> int:
     handed = 0
     for queue in QUEUES:
         now = now_ms()
+        due = {"b_queue": queue, "b_now": now, "b_unmarked": now - UNMARKED_MS}
         async with rt.database.read() as session:
-            ids = list((await session.execute(_DUE, {"b_queue": queue, "b_now": now})).scalars())
+            ids = list((await session.execute(_DUE, due)).scalars())
             if caring:
                 before = await oldest_queued_at(rt, queue, now) - _SLACK_MS
                 lost = list((await session.execute(_LOST, {"b_queue": queue, "b_before": before})).scalars())
@@ -93,7 +92,7 @@ def _mark(connection: Connection, ids: list[str], now: int) -> list[str]:
 
 
 class _Care:
-    """The slower round: claims of dead workers, and those whose lease is over."""
+    """The slower round: claims of dead workers, and of those that live and hang."""
 
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
@@ -107,9 +106,9 @@ class _Care:
         active = _j.state == JobState.ACTIVE.value
         async with self._rt.database.read() as session:
             owners = set((await session.execute(select(_j.claimed_by).where(active).distinct())).scalars())
-            overdue = (await session.execute(select(_j.id).where(active, _j.lease_until < now_ms()).limit(1))).first()
+            hung = (await session.execute(select(_j.id).where(active, is_overdue(now_ms())).limit(1))).first()
         dead = await self._dead.among(owner for owner in owners if owner)
-        if dead or overdue:
+        if dead or hung is not None:
             found = await self._rt.database.run_write(lambda connection: recover(connection, now=now_ms(), owners=dead))
             if found:
                 jobs = [(each.id, each.state.value) for each in found]

@@ -21,7 +21,7 @@ class Entry(BaseModel):
     kill: bool = False
 
 
-@task("chaos.note", queue="report", payload=Entry, max_attempts=1)
+@task("chaos.note", queue="workflow", payload=Entry, max_attempts=1)
 async def note(job: JobContext, payload: Entry) -> None:
     """Note the begin and the end; kill the worker in between, if that is asked for."""
     _write(payload, f"begin {payload.n} {job.id}")

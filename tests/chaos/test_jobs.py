@@ -47,7 +47,7 @@ class Ledger:
         rt = open_runtime(self._settings, enqueue)
         try:
             ids = await rt.database.run_write(lambda connection: add_jobs_on(connection, jobs))
-            await kick(rt, "report", ids)
+            await kick(rt, "workflow", ids)
             return ids
         finally:
             await enqueue.close()
@@ -108,6 +108,7 @@ def test_whatever_is_killed_each_job_ends_once_and_long_ones_run_elsewhere_soon(
         wait_until(lambda: ledger.of("begin")[again] == 2, 20, "begun again")
         assert now_ms() - killed < 15_000
         wait_until(lambda: states(house) == {"completed": len(ids) + 1}, 30, "completed")
+        house.counts_are_true()
     finally:
         for process in others:
             process.kill()
@@ -120,6 +121,7 @@ def test_poison_ends_dead_and_a_stop_hands_back_without_an_attempt(make_house: C
     innocent = ledger.add(5, seconds=2)
     (poison,) = ledger.add(1, kill=True)
     wait_until(lambda: states(house) == {"completed": 5, "dead": 1}, 90, "the poison dead, the others completed")
+    house.counts_are_true()
     ((id_, error, crashes),) = house.rows("SELECT id, error, crashes FROM job WHERE state = 'dead'")
     assert (id_, crashes) == (poison, 2)
     assert "died 2 times while it ran" in error
@@ -132,6 +134,7 @@ def test_poison_ends_dead_and_a_stop_hands_back_without_an_attempt(make_house: C
     wait_until(lambda: ledger.of("begin")[long] and ledger.of("begin")[short], 30, "both under way")
     house.kill("worker", signal.SIGTERM)
     wait_until(lambda: states(house) == {"completed": 7, "dead": 1}, 60, "both completed")
+    house.counts_are_true()
     assert house.rows(f"SELECT attempts, crashes FROM job WHERE id IN ('{short}', '{long}')") == [(1, 0), (1, 0)]
     assert ledger.of("begin")[short] == 1
     assert ledger.of("begin")[long] == 2
@@ -139,6 +142,6 @@ def test_poison_ends_dead_and_a_stop_hands_back_without_an_attempt(make_house: C
     assert any("jobs_handed_back" in line and long in line for line in log.splitlines())
 
     # Nothing of it is left behind, in the numbers neither.
-    counts = dict(house.rows("SELECT state, n FROM queue_count WHERE queue = 'report' AND n <> 0"))  # type: ignore[arg-type]
+    counts = dict(house.rows("SELECT state, n FROM queue_count WHERE queue = 'workflow' AND n <> 0"))  # type: ignore[arg-type]
     assert counts == {"enqueued": 8, "completed": 7, "dead": 1, "failed": 1}
-    wait_until(lambda: house.valkey().xlen("np:q:{report}") == 0, 20, "no entry is left")
+    wait_until(lambda: house.valkey().xlen("np:q:{workflow}") == 0, 20, "no entry is left")

@@ -26,7 +26,7 @@ from novapulse.jobs.modes import Modes
 from novapulse.jobs.tasks import Backoff, GiveUp, JobContext, PutOff, RetryLater, task
 from tests.jobs import run_jobs
 
-QUEUE = "report"
+QUEUE = "workflow"
 
 
 class Act(BaseModel):
@@ -48,7 +48,7 @@ def _fresh() -> None:
     begun, may_end = asyncio.Queue(), asyncio.Event()
 
 
-@task("engine.act", queue="report", payload=Act, max_attempts=3, backoff=Backoff(first_s=100, jitter=0))
+@task("engine.act", queue="workflow", payload=Act, max_attempts=3, backoff=Backoff(first_s=100, jitter=0))
 async def act(job: JobContext, payload: Act) -> Any:
     """Do as the payload says."""
     ran.append((payload.do, payload.n))
@@ -127,7 +127,7 @@ async def test_all_run_once_the_most_urgent_first_and_counts_agree(any_rt: Runti
     )
     assert (orjson.loads(result), worker) == ({"n": 299}, "test")
     assert 0 < started <= finished
-    counts = await rows(any_rt, "SELECT state, sum(n) FROM queue_count WHERE queue = 'report' GROUP BY state")
+    counts = await rows(any_rt, "SELECT state, sum(n) FROM queue_count WHERE queue = 'workflow' GROUP BY state")
     assert {state: int(n) for state, n in counts if n} == {"completed": 500, "enqueued": 500}
 
 
@@ -221,29 +221,21 @@ async def test_a_worker_that_was_taken_for_dead_cannot_record_and_its_job_runs_e
 
 async def test_a_job_that_kills_its_worker_twice_is_dead_and_takes_no_other_with_it(any_rt: Runtime) -> None:
     poison, *_others = await add(any_rt, *["hang"] * 4)
-    for number in (1, 2):
-        engine = Engine(any_rt, QUEUE, f"w{number}")
-        engine.begin()
-        # The first time all run; then each is a suspect, and of those one runs at a time.
-        running = [await begun.get() for _ in range(4 if number == 1 else 1)]
-        assert poison in running
-        await until(lambda: _active(any_rt, 4 if number == 1 else 1))  # noqa: B023
-        found = await any_rt.database.run_write(
-            lambda connection: recover(connection, now=now_ms(), owners=[f"w{number}"])  # noqa: B023
-        )
-        assert len(found) == len(running)
-        await engine.stop(0)
-    assert await rows(any_rt, "SELECT id FROM job WHERE state = 'dead'") == [(poison,)]
-    ((error, fingerprint),) = await rows(any_rt, "SELECT error, fingerprint FROM job WHERE state = 'dead'")
+    await any_rt.database.run_write(lambda connection: claim(connection, QUEUE, owner="w1", room=9, now=now_ms()))
+    found = await any_rt.database.run_write(lambda connection: recover(connection, now=now_ms(), owners=["w1"]))
+    assert [each.state for each in found] == ["waiting"] * 4
+    # Now each of the four is a suspect, and of those one runs at a time.
+    async with working(any_rt, "w2"):
+        assert await begun.get() == poison
+        await asyncio.sleep(1.2)
+        assert await states(any_rt) == {"active": 1, "waiting": 3}
+        (died,) = await any_rt.database.run_write(lambda connection: recover(connection, now=now_ms(), owners=["w2"]))
+        assert (died.id, died.state) == (poison, "dead")
+    ((id_, error, fingerprint),) = await rows(any_rt, "SELECT id, error, fingerprint FROM job WHERE state = 'dead'")
+    assert (id_, fingerprint) == (poison, "worker-death")
     assert error == "Its worker died 2 times while it ran, w2 last: it may be what kills it."
-    assert fingerprint == "worker-death"
-    may_end.set()
     await run_jobs(any_rt)
     assert await states(any_rt) == {"dead": 1, "completed": 3}
-
-
-async def _active(rt: Runtime, count: int) -> bool:
-    return (await states(rt)).get("active", 0) == count
 
 
 async def test_a_stop_finishes_what_it_can_and_hands_back_the_rest_without_an_attempt(any_rt: Runtime) -> None:
@@ -288,7 +280,7 @@ async def test_paused_nothing_is_begun_and_drained_only_what_was_there(any_rt: R
             await modes.mirror_modes(any_rt)
             assert "paused" in (await any_rt.valkey.hget("np:queues", QUEUE))
             await modes.resume(any_rt, actor, QUEUE)
-            await until(lambda: _completed(any_rt, 2))
+            await until(lambda: _count(any_rt, "completed", 2))
             # What is made after the drain began waits; once the rest is done, the queue is paused.
             await add(any_rt, "hang")
             await begun.get()
@@ -300,13 +292,13 @@ async def test_paused_nothing_is_begun_and_drained_only_what_was_there(any_rt: R
             await modes.end_drains(any_rt)
             assert (await modes.list_modes(any_rt))[QUEUE].mode == "draining"
             may_end.set()
-            await until(lambda: _completed(any_rt, 3))
+            await until(lambda: _count(any_rt, "completed", 3))
             await asyncio.sleep(1.0)
             assert await states(any_rt) == {"completed": 3, "waiting": 1}
             await modes.end_drains(any_rt)
             assert (await modes.list_modes(any_rt))[QUEUE].mode == "paused"
             await modes.resume(any_rt, actor, QUEUE)
-            await until(lambda: _completed(any_rt, 4))
+            await until(lambda: _count(any_rt, "completed", 4))
     finally:
         looking.cancel()
     acts = await rows(any_rt, "SELECT action FROM audit WHERE noun = 'queue' ORDER BY seq")
@@ -319,8 +311,8 @@ async def test_paused_nothing_is_begun_and_drained_only_what_was_there(any_rt: R
     ]
 
 
-async def _completed(rt: Runtime, count: int) -> bool:
-    return (await states(rt)).get("completed", 0) == count
+async def _count(rt: Runtime, state: str, count: int) -> bool:
+    return (await states(rt)).get(state, 0) == count
 
 
 async def test_who_may_pause(rt: Runtime) -> None:
@@ -350,6 +342,36 @@ async def test_the_scheduler_hands_out_what_is_due_lost_or_held_by_the_dead(any_
     await until(lambda: _recovered(any_rt))
     await run_jobs(any_rt)
     assert await states(any_rt) == {"completed": 1, "delayed": 1}
+
+
+async def test_a_job_that_keeps_its_worker_busy_past_its_lease_is_not_run_twice_within_its_time(
+    any_rt: Runtime,
+) -> None:
+    (job_id,) = await add(any_rt, "nothing", timeout_s=1200)
+    await any_rt.database.run_write(lambda connection: claim(connection, QUEUE, owner="busy", room=1, now=now_ms()))
+    await any_rt.valkey.set("np:worker:busy", "{}")  # its heartbeat
+    later = now_ms() + 600_000
+    assert not await any_rt.database.run_write(lambda connection: recover(connection, now=later))
+    assert await states(any_rt) == {"active": 1}
+    # Its own time over, too, it hangs: it is taken from the worker, alive or not.
+    later += 1_200_000
+    (found,) = await any_rt.database.run_write(lambda connection: recover(connection, now=later))
+    assert (found.id, found.state) == (job_id, "waiting")
+
+
+async def test_one_result_that_cannot_be_written_holds_nothing_up(any_rt: Runtime) -> None:
+    ids = await add(any_rt, *["fail"] * 3, max_attempts=1)
+    # An attempt of this number is there already, which no correct history has.
+    await write(
+        any_rt,
+        "INSERT INTO job_attempt (job_id, number, started_at, finished_at, error, worker)"
+        f" VALUES ('{ids[1]}', 1, 0, 0, '', '')",
+    )
+    await add(any_rt, *["nothing"] * 50)
+    async with working(any_rt):
+        await until(lambda: _count(any_rt, "completed", 50))
+        await until(lambda: _count(any_rt, "dead", 3))
+    assert await rows(any_rt, "SELECT id FROM job WHERE error LIKE 'What became of it could not%'") == [(ids[1],)]
 
 
 async def _handed(rt: Runtime) -> int:

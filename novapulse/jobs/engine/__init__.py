@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from novapulse.core.clock import now_ms
 from novapulse.core.runtime import Runtime
@@ -40,6 +40,9 @@ _PROBE_EVERY, _LEASE_EVERY = 2, 60  # rounds of the keeper
 _CANCEL_AFTER_S = 0.25  # what runs shorter ends by itself before anybody could cancel it
 _STOP_S = 2.0  # for jobs to end once they are cancelled
 _STORE_DOWN = (SQLAlchemyError, OSError, TimeoutError)
+_AWAY = (OperationalError, InterfaceError, OSError, TimeoutError)
+_REFUSED_MAX = 3
+_NOT_RECORDABLE = "What became of it could not be written: the worker's log says why."
 
 log = structlog.get_logger(__name__)
 
@@ -93,6 +96,7 @@ class Engine:
         self._wake = asyncio.Event()  # there is something to write
         self._news = asyncio.Event()  # and it should not wait for more
         self._writing = asyncio.Lock()  # two transactions of ours must not wait for each other's rows
+        self._group = _GROUP
         self._stopping = False
         self._back: list[str] = []  # handed back because this process stops
         self._loops: list[asyncio.Task[None]] = []
@@ -178,7 +182,7 @@ class Engine:
         return max(0, min(free, _GROUP))
 
     async def _write(self) -> None:
-        wait_s = 0.1
+        wait_s, refused = 0.1, 0
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -187,14 +191,35 @@ class Engine:
                     if self._wanted() <= 0 and len(self._ended) < _FEW and not self._stopping:
                         await self._gather()
                     await self._turn()
-                wait_s = 0.1
-            except _STORE_DOWN as error:
+                    wait_s, refused = 0.1, 0
+                self._group = _GROUP
+            except Exception as error:
                 # What was done must be remembered: keep it until the database is back.
                 log.warning("jobs_not_recorded", queue=self.queue, error=str(error)[:200], retry_in_s=wait_s)
+                if not isinstance(error, _AWAY):
+                    refused += 1
+                    self._isolate(refused, error)
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, 5.0)
                 self._hungry = True
                 self._wake.set()
+
+    def _isolate(self, refused: int, error: Exception) -> None:
+        """The database is there and refuses: find the one job that it refuses, and write of it that it could not be."""
+        if refused < _REFUSED_MAX or not self._ended:
+            return
+        if self._group > 1:
+            self._group = 1
+            return
+        held, ended = self._ended[0]
+        log.error("job_not_recordable", job_id=ended.id, error=str(error)[:1000])
+        if ended.bare:
+            del self._ended[0]  # its lease ends, and the scheduler sees to it
+            self._let_go(held)
+            return
+        bare = Ended(ended.id, ended.fence, ended.attempts, JobState.DEAD, ended.now, ended.started_at, bare=True)
+        bare.error = _NOT_RECORDABLE
+        self._ended[0] = (held, bare)
 
     async def _gather(self) -> None:
         """Wait for more: each transaction costs the disk, and those who make jobs have to wait for it."""
@@ -203,7 +228,7 @@ class Engine:
             await asyncio.wait_for(self._news.wait(), _GATHER_S)
 
     async def _turn(self, *, claiming: bool = True) -> None:
-        ended = self._ended[:_GROUP]
+        ended = self._ended[: self._group]
         wanted = self._wanted() if claiming else 0
         promised = list(self._batches)
         suspects = not any(held.claim.crashes for held in self._held.values())

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, TextClause, or_, select, text
+from sqlalchemy import BigInteger, Connection, TextClause, and_, cast, or_, select, text
 from sqlalchemy.sql.elements import ColumnElement
 
 from novapulse.core.database import bulk_insert, table_of
 from novapulse.core.ids import new_id
-from novapulse.jobs.engine.claim import JOB
+from novapulse.jobs.engine.claim import JOB, LEASE_MS
 from novapulse.jobs.models import JobAttempt, JobLog, JobState
 
 _ATTEMPT = table_of(JobAttempt)
@@ -59,11 +59,12 @@ class Ended:
     progress_text: str | None = None
     lines: list[Line] = field(default_factory=list["Line"])
     worker: str = ""
+    bare: bool = False  # the state alone: what else there was to say is what the database refused
 
     @property
     def failed(self) -> bool:
         """Whether there is an attempt to be remembered."""
-        return self.counts and (self.crash or self.state in (JobState.DELAYED, JobState.DEAD))
+        return self.counts and not self.bare and (self.crash or self.state in (JobState.DELAYED, JobState.DEAD))
 
 
 _SET = """
@@ -136,15 +137,25 @@ def write_progress(
     _insert_lines(connection, [line for line in lines if line.job_id in ours])
 
 
+def is_overdue(now: int) -> ColumnElement[bool]:
+    """Whether an active job's lease is over, and its own time too.
+
+    A worker that lives renews its leases, unless a job keeps its loop busy. Then that job may still be at it, and must
+    not be run twice at once before its time is over.
+    """
+    j = JOB.c
+    return and_(j.lease_until < now, j.started_at + cast(j.timeout_s * 1000, BigInteger) < now - LEASE_MS)
+
+
 def recover(
     connection: Connection, *, now: int, owners: Sequence[str] = (), queue: str | None = None, keep_place: bool = False
 ) -> list[Ended]:
-    """Take jobs from workers that died: these, or those whose lease is over. They wait again, or are dead as poison.
+    """Take jobs from workers that died, these, or that hang. They wait again, or are dead as poison.
 
     With `keep_place` they count as enqueued as they were: whoever asks has the entries by which they run.
     """
     j = JOB.c
-    lost: ColumnElement[bool] = or_(j.claimed_by.in_(owners), j.lease_until < now) if owners else j.lease_until < now
+    lost = or_(j.claimed_by.in_(owners), is_overdue(now)) if owners else is_overdue(now)
     found = (
         select(j.id, j.claims, j.attempts, j.crashes, j.started_at, j.claimed_by, j.cancel_asked)
         .where(j.state == JobState.ACTIVE.value, lost, *(() if queue is None else (j.queue == queue,)))

@@ -83,9 +83,8 @@ async def perform(claim: Claim, context: Context) -> Ended:
             raise GiveUp(f"It was done, but its result is larger than {RESULT_MAX // 1024} KiB.")
     except PutOff as why:
         now = now_ms()
-        return _end(
-            claim, JobState.DELAYED, now, started, counts=False, run_at=_later(now, why.after_s), progress_text=str(why)
-        )
+        words, run_at = clean(str(why), _ERROR_MAX), _later(now, why.after_s)
+        return _end(claim, JobState.DELAYED, now, started, counts=False, run_at=run_at, progress_text=words)
     except GiveUp as why:
         return _failed(claim, started, str(why), retry_at=None, cause=why.__cause__)
     except RetryLater as why:
