@@ -21,8 +21,8 @@ from novapulse.core.runtime import Runtime
 from novapulse.jobs.enqueue import JOB, kick
 from novapulse.security import audit
 from novapulse.workflows.schemas import RunDetail, RunView, StepView
-from novapulse.workflows.service import find
 from novapulse.workflows.store import RUN, STEP, VERSION, WORKFLOW, Moved, NewRun, begin, cancel_on, retry_on, start_on
+from novapulse.workflows.views import find
 from novapulse.workflows.watch import tell_run
 
 _r, _s, _w, _v, _j = RUN.c, STEP.c, WORKFLOW.c, VERSION.c, JOB.c
