@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e import flows, kitchen
 from tests.e2e.conftest import DESKTOP, PHONE
-from tests.e2e.site import Site
+from tests.e2e.site import Site, wait_until
 from tests.receiver import Answer, Arrival, Receiver
 
 LONG = "a_name_that_is_as_long_as_people_make_them_in_the_end_and_then_some"
@@ -23,6 +23,7 @@ class House(NamedTuple):
     disabled: str
     slow: str
     retrying: str  # delivery
+    reports: tuple[str, str]  # paths of one that is ready, and of a schedule
 
     def sending(self) -> str:
         """A delivery that is being sent for as long as anybody looks; its event."""
@@ -56,12 +57,26 @@ def fill(site: Site, receiver: Receiver) -> House:
     site.post(f"/deliveries/{site.delivery(failed)['id']}/retry")
     site.reaches(failed, "failed")
     site.client.patch(f"/webhooks/{main}", json={"status": "paused"}).raise_for_status()
-    site.post("/emails", {"to": [f"{LONG[:60]}@example.com"] * 2, "subject": LONG * 2, "html": f"<p>{LONG * 3}</p>"})
-    site.post("/email-templates", {"name": "axe", "subject": LONG * 2, "text": LONG})
+    site.post(
+        "/emails",
+        {"to": [f"{LONG[:60]}@axe.invalid", "b@axe.invalid"], "subject": LONG * 2, "html": f"<p>{LONG * 3}</p>"},
+    )
+    site.post("/email-templates", {"name": f"{site.mark}-axe", "subject": LONG * 2, "text": LONG})
     site.send(main_type, how="later")
-    flows.begin(site, LONG)
+    flows.begin(site, LONG, f"{site.mark} ")
+    made = site.post("/reports", {"kind": "endpoints", "format": "pdf", "params": {"range": "last_24_hours"}})
+    wait_until(lambda: site.get(f"/reports/{made['id']}")["status"] == "ready", "the report is ready")
+    schedule = {"name": name, "cron": "0 7 * * MON", "kind": "deliveries", "format": "csv", "range": "last_week"}
+    regular = site.post("/reports/schedules", schedule | {"mail_to": [f"{LONG}@example.com"]})
     kitchen.cook(site, LONG)
-    return House(site, main, disabled, slow, site.delivery(retrying)["id"])
+    return House(
+        site,
+        main,
+        disabled,
+        slow,
+        site.delivery(retrying)["id"],
+        (f"/reports/{made['id']}", f"/reports/schedules/{regular['id']}"),
+    )
 
 
 class State(NamedTuple):
@@ -135,6 +150,13 @@ def _make_webhook(page: Page) -> None:
     page.get_by_test_id("webhook-save").click()
 
 
+def _wrong_report(page: Page) -> None:
+    page.get_by_test_id("report-new").click()
+    page.get_by_test_id("report-when").click()
+    page.get_by_role("option", name="By a cron expression").click()
+    page.get_by_test_id("report-make").click()
+
+
 def _search(page: Page) -> None:
     page.keyboard.press("Control+k")
     page.get_by_test_id("palette-input").fill("web")
@@ -191,7 +213,7 @@ STATES = (
     State("delivery", lambda house: f"/webhooks/{house.main}?delivery={house.retrying}", "attempt"),
     State("test sent", _main(), "test-result", _send_test('{"how": "bad"}')),
     State("test refused", _main(), "test-problem", _send_test("{")),
-    State("mail", _at("/mail"), "mail-unset"),
+    State("mail", _at("/mail"), "mail-row"),
     State("mail none fits", _at("/mail?q=there-is-none"), "nothing-matches"),
     State("message", _at("/mail"), "mail-drawer", _clicks_in("mail-row")),
     State("templates", _at("/mail/templates"), "template-new"),
@@ -228,6 +250,9 @@ STATES = (
     State("run that failed", lambda house: flows.run_path(house.site, flows.FAILS), "run-error"),
     State("run with a loop", lambda house: flows.run_path(house.site, flows.EACH), "flow-step-label"),
     State("step of a run", lambda house: flows.run_path(house.site, flows.WAITS, "?step=greet"), "step-output"),
+    State("reports", _at("/reports"), "report-schedule"),
+    State("new report", _at("/reports"), "report-error", _wrong_report),
+    State("delete report", _at("/reports"), "report-delete-confirm", _clicks("report-delete")),
     State("API keys", _at("/settings/api-keys"), "key-revoke"),
     State("new key", _at("/settings/api-keys"), "key-error", _clicks("key-create", "key-save")),
     State("revoke key", _at("/settings/api-keys"), "key-revoke-confirm", _clicks("key-revoke")),

@@ -13,7 +13,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page, expect
 
-from tests.e2e import kitchen
+from tests.e2e import flows, kitchen
 from tests.e2e.conftest import DESKTOP, PHONE, OpenPage
 from tests.e2e.site import Site
 from tests.e2e.states import STATES, House, State, answer, fill, shown
@@ -87,9 +87,14 @@ def house(_running_site: Site, _is_within_reach: bool) -> Iterator[House]:
     own.sign_in()
     with receiving(answer) as receiver:
         key = own.post("/api-keys", {"name": own.name("key"), "scopes": ["events:write", "webhooks:read"]})
-        yield fill(own, receiver)
+        made = fill(own, receiver)
+        yield made
+        for path in made.reports:
+            own.client.delete(path)
         own.client.delete(f"/api-keys/{key['id']}")
+        own.client.delete(f"/email-templates/{own.mark}-axe")
         kitchen.clear(own)
+        flows.clear(own)
         own.clean()
 
 
