@@ -17,7 +17,7 @@ def begin(site: Site, word: str, mark: str = "") -> None:
     started = {
         WAITS: (sources["follow-up"], {"id": "c", "name": "Ada", "email": "ada@example.com"}),
         FAILS: (sources["decide"], {"id": "o", "total": 1500}),
-        EACH: (sources["each"].replace("Ship every line", f"{EACH} {word}"), {"lines": [{"sku": word}] * 3}),
+        EACH: (sources["each"].replace("Ship every line", f"{EACH} {word[:40]}"), {"lines": [{"sku": word}] * 3}),
     }
     for source, given in started.values():
         made = site.post("/workflows", {"source": source.replace("name: ", f"name: {mark}", 1)})
