@@ -39,7 +39,7 @@ class Page(NamedTuple):
 PAGES = (
     Page("Overview", "/", "layout-dashboard", "o"),
     Page("Webhooks", "/webhooks", "webhook", "w"),
-    Page("Jobs", "/jobs", "layers", "j", "jobs:read"),
+    Page("Jobs", "/jobs", "layers", "j"),
     Page("Workflows", "/workflows", "workflow", "f"),
     Page("Reports", "/reports", "file-chart-column", "r"),
     Page("Mail", "/mail", "mail", "m", "emails:read"),

@@ -62,17 +62,18 @@ def test_a_queue_is_paused_with_a_note_and_everybody_sees_it(
     expect(other.get_by_test_id("why-paused")).to_contain_text("The provider is down")
     expect(other.get_by_test_id("why-estimate")).to_contain_text("after the queue is resumed")
     card.get_by_test_id("queue-resume").click()
-    expect(page.get_by_test_id("queue-consequences")).to_contain_text("1 waiting")
+    expect(page.get_by_test_id("queue-consequences")).to_contain_text(re.compile(r"\d+ waiting"))
     page.get_by_test_id("queue-confirm").click()
     expect(card).to_have_attribute("data-mode", "running")
     expect(other.get_by_test_id("job-result")).to_have_text("done")
     expect(other.get_by_test_id("why-estimate")).to_have_count(0)
     # Nothing went missing over that, and the history has it marked.
     expect(page.get_by_test_id("meter-email").get_by_test_id("meter-drift")).to_have_text("0")
-    page.goto("/jobs/history")
+    page.goto("/jobs/history?span=15m")
     expect(page.get_by_test_id("mark").filter(has_text="The provider is down").first).to_be_visible()
     page.get_by_test_id("rewind-before").click()
-    expect(page.get_by_test_id("rewind-email")).to_be_visible()
+    expect(page.get_by_test_id("rewind-email")).to_contain_text("of")
+    page.goto("/jobs/history")
     page.get_by_test_id("rewind-zoom").click()
     page.wait_for_url(re.compile("span=3h"))
     expect(page.get_by_test_id("rewind-board")).to_be_visible()
@@ -188,7 +189,7 @@ def test_a_running_job_shows_how_far_it_is_and_is_stopped(page: Page, kitchen: S
     expect(page.get_by_test_id("worker-heartbeat").first).to_be_visible()
     page.goto(f"/jobs/{job}")
     page.get_by_test_id("job-cancel").click()
-    expect(page.get_by_test_id("job-error")).to_contain_text(f"Cancelled by {kitchen.email}")
+    expect(page.get_by_test_id("job-error")).to_contain_text("Cancelled while it ran")
     assert state_of(kitchen, job) == "cancelled"
 
 

@@ -167,7 +167,7 @@ def _question() -> rx.Component:
         rx.dialog.content(
             rx.dialog.title(title, " queue ", s.queue, "?", size="4"),
             rx.dialog.description(
-                quiet("What it will do, with the numbers of this moment:", size="2", as_="span"), as_child=True
+                "What it will do, with the numbers of this moment:", color="var(--gray-11)", custom_attrs={"size": "2"}
             ),
             rx.el.ul(
                 rx.foreach(s.sentences, _sentence),

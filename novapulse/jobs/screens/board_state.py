@@ -10,7 +10,7 @@ from novapulse.core.actor import Permission
 from novapulse.core.errors import ProblemError
 from novapulse.core.runtime import current
 from novapulse.jobs import modes
-from novapulse.jobs.conservation import repair
+from novapulse.jobs.conservation import conservation, repair
 from novapulse.jobs.counts import queue_stats
 from novapulse.jobs.shapes import QueueView
 from novapulse.jobs.tasks import QueueName
@@ -35,6 +35,7 @@ class BoardState(rx.State):
     act: str = ""
     sentences: list[str] = []  # noqa: RUF012 - Reflex copies defaults
     problem: str = ""
+    lost: list[str] = []  # noqa: RUF012 - jobs that Valkey has lost, of the queue that was asked about
 
     @handler(Permission.JOBS_WRITE)
     @rx.event
@@ -79,7 +80,15 @@ class BoardState(rx.State):
             view = await repair(current(), await handler_actor(self), queue)
         except ProblemError as error:
             return says.error(error.detail)
+        self.lost = []
         return says.success(" ".join(view.done) or "There was nothing to repair.")
+
+    @handler(Permission.JOBS_READ)
+    @rx.event
+    async def show_lost(self, queue: str) -> None:
+        """Name the jobs of a queue whose entries in Valkey are gone."""
+        view = await conservation(current(), await handler_actor(self))
+        self.lost = next((each.missing_ids for each in view.queues if each.name == queue), [])
 
 
 def consequences(act: str, queue: QueueView) -> list[str]:

@@ -34,7 +34,7 @@ def _question() -> rx.Component:
     return rx.dialog.root(
         rx.dialog.content(
             rx.dialog.title(rx.match(s.act, *_TITLES.items(), ""), size="4"),
-            rx.dialog.description(quiet(rx.match(s.act, *_WORDS.items(), ""), size="2", as_="span"), as_child=True),
+            rx.dialog.description(rx.match(s.act, *_WORDS.items(), ""), custom_attrs={"size": "2"}),
             rx.text(
                 rx.el.b(p["touched"].to(str)),
                 rx.cond(p["touched"] == "1", " job is touched", " jobs are touched"),

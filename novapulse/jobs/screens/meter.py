@@ -12,7 +12,7 @@ from novapulse.jobs.screens.board_state import BoardState
 from novapulse.jobs.screens.parts import may_change, quiet
 from novapulse.live.state import LiveState
 from novapulse.ui.components import section
-from novapulse.ui.parts import time_ago
+from novapulse.ui.parts import page_link, time_ago
 
 # What is added up, and what it is called.
 _PARTS = (
@@ -76,6 +76,18 @@ def _meter(m: Any) -> rx.Component:
             class_name="np-num np-meter",
         ),
         rx.cond(
+            BoardState.lost.length() > 0,
+            rx.text(
+                "Lost by Valkey: ",
+                rx.foreach(
+                    BoardState.lost,
+                    lambda id_: page_link(id_, to="/jobs/" + id_, class_name="np-link np-mono np-apart"),
+                ),
+                size="2",
+                custom_attrs={"data-testid": "meter-ids"},
+            ),
+        ),
+        rx.cond(
             m["corrections"].to(list[dict[str, str]]).length() > 0,
             rx.el.ul(
                 rx.foreach(
@@ -105,7 +117,22 @@ def _row(q: Any) -> rx.Component:
         *(cell(q[name], class_name="np-right np-wide-only") for name, _ in _PARTS),
         cell(q["drift"], custom_attrs={"data-testid": "meter-drift"}, **wrong),
         cell(q["in_valkey"], class_name="np-right np-wide-only"),
-        cell(q["missing"], **wrong),
+        rx.table.cell(
+            rx.cond(
+                (q["missing"] == "0") | (q["missing"] == "?"),
+                q["missing"].to(str),
+                rx.el.button(
+                    q["missing"].to(str),
+                    type="button",
+                    class_name="np-linkbutton",
+                    title="Name them",
+                    on_click=BoardState.show_lost(q["name"].to(str)),
+                    custom_attrs={"data-testid": "meter-lost", "aria-label": "Name the lost jobs"},
+                ),
+            ),
+            class_name="np-right",
+            **wrong,
+        ),
         rx.table.cell(
             rx.cond(
                 may_change & ~q["ok"].to(bool),

@@ -89,7 +89,7 @@ export function Rewind({ times, queues, marks, step, start, closest, onZoom }) {
         <span>{clock(times[0])}</span>
         <span>{clock(times[times.length - 1])}</span>
       </p>
-      <div className="np-rewind-board">
+      <div className="np-rewind-board" tabIndex={0} role="group" aria-label="The board at this moment">
         <table data-testid="rewind-board">
           <thead>
             <tr>

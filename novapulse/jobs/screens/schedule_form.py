@@ -28,7 +28,9 @@ def schedule_form() -> rx.Component:
         rx.dialog.content(
             rx.dialog.title(rx.cond(new, "New schedule", "Change schedule"), size="4"),
             rx.dialog.description(
-                quiet("A job is made each time; what it does is said by its task.", size="2", as_="span"), as_child=True
+                "A job is made each time; what it does is said by its task.",
+                color="var(--gray-11)",
+                custom_attrs={"size": "2"},
             ),
             rx.form(
                 rx.vstack(
