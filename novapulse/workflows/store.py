@@ -12,7 +12,7 @@ from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, case, delete, insert, select, update
 
 from novapulse.core import exact
 from novapulse.core.clock import now_ms, rfc3339
@@ -23,7 +23,7 @@ from novapulse.jobs import acts as job_acts
 from novapulse.jobs.enqueue import NewJob, add_jobs_on, kick
 from novapulse.workflows.definition import Act, Definition, all_steps
 from novapulse.workflows.models import RunState, Workflow, WorkflowRun, WorkflowStep, WorkflowVersion
-from novapulse.workflows.plan import ACTS, OPEN, Plan, StepRow, StepState, reopen
+from novapulse.workflows.plan import ACTS, CONTAINERS, OPEN, Plan, StepRow, StepState, reopen
 from novapulse.workflows.watch import tell_run
 
 WORKFLOW = table_of(Workflow)
@@ -165,7 +165,7 @@ def retry_on(connection: Connection, run_id: str, now: int, by: str, *, but: str
     run = lock(connection, run_id)
     if run is None or run.state not in (RunState.FAILED.value, RunState.CANCELLED.value):
         return None
-    rows = _rows(connection, run_id)
+    rows = _rows(connection, run_id, given=True)
     forgotten = reopen(parsed(run.definition), rows)
     if forgotten:
         connection.execute(delete(STEP).where(_s.run_id == run_id, _s.key.in_(forgotten)))
@@ -287,8 +287,11 @@ def _call_off(connection: Connection, job_ids: Sequence[str], now: int, by: str)
         job_acts.cancel_on(connection, job_ids[at : at + 500], now=now, by=by)
 
 
-def _rows(connection: Connection, run_id: str) -> dict[str, StepRow]:
-    found = connection.execute(select(STEP).where(_s.run_id == run_id).order_by(_s.created_at, _s.key))
+def _rows(connection: Connection, run_id: str, *, given: bool = False) -> dict[str, StepRow]:
+    """The steps of a run. What acts were given is read only if it is asked for: a loop has a thousand of them."""
+    input_ = _s.input if given else case((_s.type.in_(CONTAINERS), _s.input), else_=None)
+    columns = (_s.key, _s.step_id, _s.type, _s.state, _s.output, _s.error, _s.wake_at, _s.job_id, input_.label("input"))
+    found = connection.execute(select(*columns).where(_s.run_id == run_id).order_by(_s.created_at, _s.key))
     return {
         row.key: StepRow(
             row.key,
@@ -306,7 +309,13 @@ def _rows(connection: Connection, run_id: str) -> dict[str, StepRow]:
 
 
 def _write(connection: Connection, run_id: str, rows: Iterable[StepRow], now: int) -> None:
-    new = [_values(row, now) | {"run_id": run_id, "key": row.key, "created_at": now} for row in rows if row.new]
+    new = [
+        _values(row, now)
+        | {"run_id": run_id, "key": row.key, "created_at": now}
+        | {"input": None if row.input is None else exact.dumps(row.input)}  # it never changes
+        for row in rows
+        if row.new
+    ]
     if new:
         connection.execute(insert(STEP), new)
     for row in rows:
@@ -319,7 +328,6 @@ def _values(row: StepRow, now: int) -> dict[str, Any]:
         "step_id": row.step_id,
         "type": row.type,
         "state": row.state.value,
-        "input": None if row.input is None else exact.dumps(row.input),
         "output": None if row.output is None else exact.dumps(row.output),
         "error": row.error,
         "job_id": row.job_id,
