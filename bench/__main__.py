@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import deliveries, footprint, ingest, isolation, jobs, report, stats
+from bench import dashboards, deliveries, footprint, ingest, isolation, jobs, report, stats
 
 _BENCHMARKS = {
     "deliveries": deliveries.main,
@@ -14,6 +14,7 @@ _BENCHMARKS = {
     "jobs": jobs.main,
     "report": report.main,
     "stats": stats.main,
+    "dashboards": dashboards.main,
 }
 
 

@@ -25,6 +25,7 @@ from novapulse.webhooks import feed
 _EVERY_S = 0.25  # at most four broadcasts a second, however much happens
 _ALL_EVERY_S = 5.0  # what has not changed is told this often: to who missed when it did
 _CHANGES_MAX = 500
+_FEED = 10  # happenings that the overview shows
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +83,7 @@ class Broadcaster:
             self._changes[SOME] = self._number
         if message["kind"] == "delivery":
             shown = [item | {"duration_ms": round(item["duration_ms"])} for item in reversed(message["items"])]
-            self._feed = [*shown, *self._feed][:30]
+            self._feed = [*shown, *self._feed][:_FEED]
         self._changes["*"] = self._number
         self._keep_changes()
 

@@ -23,6 +23,16 @@ from redis import Redis
 
 EMAIL, PASSWORD = "chaos@example.com", "correct horse battery staple 7"
 
+_STATES = ("waiting", "active", "delayed", "completed", "dead", "cancelled")
+# One statement, so one moment.
+_COUNTED_AND_FOUND = """
+    SELECT 'counted', queue, state, CAST(sum(n) AS BIGINT) FROM queue_count GROUP BY queue, state
+    UNION ALL SELECT 'found', queue, state, count(*) FROM job GROUP BY queue, state
+    UNION ALL SELECT 'found', 'webhook', CASE status WHEN 'pending' THEN 'waiting' WHEN 'sending' THEN 'active'
+        WHEN 'retrying' THEN 'delayed' WHEN 'delivered' THEN 'completed' WHEN 'failed' THEN 'dead'
+        ELSE 'cancelled' END, count(*) FROM delivery GROUP BY status
+"""
+
 
 def wait_until(check: Callable[[], Any], timeout_s: float, what: str) -> None:
     """Poll until `check()` is true; an exception counts as not yet."""
@@ -140,6 +150,17 @@ class House:
         """Wait until `count` deliveries have ended well and none is open."""
         query = "SELECT status, count(*) FROM delivery GROUP BY status"
         wait_until(lambda: dict(self.rows(query)) == {"delivered": count}, timeout_s, f"{count} delivered")
+        self.counts_are_true()
+
+    def counts_are_true(self) -> None:
+        """Whatever has happened: what the counters say is what the rows say, and nothing that was made is missing."""
+        rows = self.rows(_COUNTED_AND_FOUND)
+        counted = {(queue, state): n for what, queue, state, n in rows if what == "counted" and n}
+        found = {(queue, state): n for what, queue, state, n in rows if what == "found"}
+        assert {key: n for key, n in counted.items() if key[1] in _STATES} == found
+        for queue in {queue for queue, _ in counted}:
+            kept = sum(n for (own, state), n in counted.items() if own == queue and state not in ("enqueued", "failed"))
+            assert counted.get((queue, "enqueued"), 0) == kept, queue
 
     def stop(self) -> None:
         """End it, whatever state it is in."""
