@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
@@ -22,7 +23,7 @@ import novapulse.security.models
 import novapulse.webhooks.models
 import novapulse.workflows.models  # noqa: F401 - the tables of all are compared
 from novapulse.core.database import Database
-from novapulse.core.migrations import pending, upgrade
+from novapulse.core.migrations import _config, pending, upgrade
 from tests.conftest import fresh_postgres, make_settings
 
 
@@ -134,5 +135,40 @@ async def test_a_migration_that_fails_leaves_the_database_as_it_was(url: str) ->
             tables = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
         assert set(tables) == {"setup_link"}
         assert await pending(database)
+    finally:
+        await database.close()
+
+
+async def test_mail_that_waits_gets_the_job_that_sends_it(url: str) -> None:
+    old = (
+        "INSERT INTO email (id, recipient, kind, subject, content, status, attempts, enqueued_at, claims, lease_until,"
+        " created_at) VALUES ('eml_{0}', 'a@example.com', 'new_sign_in', 'x', 'c', '{1}', 0, 0, 0, 0, 5)"
+    )
+    database = Database(url)
+    try:
+        async with database.write_connection() as connection:
+            await connection.run_sync(lambda sync: command.upgrade(_config(sync), "0003"))
+            for number, status in enumerate(("pending", "sending", "sent")):
+                await connection.execute(text(old.format(number, status)))
+        await asyncio.to_thread(upgrade, url)
+        async with database.read() as session:
+            mails = (await session.execute(text("SELECT id, status, job_id, private FROM email ORDER BY id"))).all()
+            jobs = (await session.execute(text("SELECT id, task, state, payload FROM job ORDER BY id"))).all()
+            counts = await session.execute(
+                text(
+                    "SELECT state, sum(n) FROM queue_count WHERE queue = 'email' AND n <> 0 GROUP BY state ORDER BY state"
+                )
+            )
+            assert [tuple(row) for row in counts] == [("enqueued", 2), ("waiting", 2)]
+        assert [tuple(row) for row in mails] == [
+            ("eml_0", "pending", "job_0", True),
+            ("eml_1", "pending", "job_1", True),
+            ("eml_2", "sent", None, True),
+        ]
+        assert [tuple(row) for row in jobs] == [
+            (f"job_{n}", "email.send", "waiting", f'{{"email_id":"eml_{n}"}}') for n in (0, 1)
+        ]
+        async with database.write_connection() as connection:
+            await connection.run_sync(lambda sync: command.downgrade(_config(sync), "0003"))
     finally:
         await database.close()
