@@ -64,7 +64,7 @@ def _card(q: Any) -> rx.Component:
         ),
         rx.el.p(
             rx.el.span(rx.el.b(q["workers"].to(str)), rx.cond(q["workers"] == "1", " worker", " workers")),
-            rx.el.span("oldest waits ", rx.el.b(q["oldest"].to(str))),
+            rx.el.span("oldest ", rx.el.b(q["oldest"].to(str))),
             rx.el.span("errors ", rx.el.b(q["error"].to(str))),
             class_name="np-queue-foot",
         ),

@@ -23,9 +23,8 @@ export function clock(at, seconds = false) {
 
 export function took(ms) {
   if (ms == null) return "–";
-  if (ms < 10) return `${Math.round(ms * 10) / 10} ms`;
-  if (ms < 10000) return `${Math.round(ms).toLocaleString()} ms`;
-  return ms < 600000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 60000).toLocaleString()} min`;
+  const [value, unit] = ms < 10 ? [Math.round(ms * 10) / 10, "ms"] : ms < 10000 ? [Math.round(ms), "ms"] : ms < 600000 ? [Math.round(ms / 100) / 10, "s"] : [Math.round(ms / 60000), "min"];
+  return `${value.toLocaleString()}\u00a0${unit}`; // an axis would break the line
 }
 
 export function number(value) {
@@ -104,7 +103,7 @@ function Chart({ title, series, points, marks, format, areas, right, step, span,
           <ComposedChart data={points} margin={{ top: 8, right: 0, left: 0, bottom: 0 }} accessibilityLayer={false}>
             <CartesianGrid vertical={false} stroke="var(--gray-a4)" />
             <XAxis dataKey="at" type="number" scale="time" domain={[end - span, end]} allowDataOverflow tickFormatter={(at) => clock(at)} tick={TICK} tickLine={false} axisLine={{ stroke: "var(--gray-a6)" }} minTickGap={44} />
-            <YAxis yAxisId="left" tick={TICK} tickFormatter={(value) => format(value, series[0][0])} tickLine={false} axisLine={false} width={56} />
+            <YAxis yAxisId="left" tick={TICK} tickFormatter={(value) => format(value, series[0][0])} tickLine={false} axisLine={false} width={64} />
             {right ? <YAxis yAxisId="right" orientation="right" allowDecimals={false} tick={TICK} tickLine={false} axisLine={false} width={44} /> : null}
             <Tooltip content={<Hint series={series} format={format} step={step} />} cursor={{ stroke: "var(--gray-a6)" }} isAnimationActive={false} />
             {series.map(([name, , color, dashed]) =>

@@ -16,7 +16,8 @@ from novapulse.jobs.shapes import HistoryPoint
 from novapulse.security.handlers import handler, handler_actor
 from novapulse.ui.urls import chosen, with_query
 
-SPANS = {"24h": 24 * 3600, "3h": 3 * 3600, "15m": 900}
+# The last is a little less: of so much time every second is known.
+SPANS = {"24h": 24 * 3600, "3h": 3 * 3600, "15m": 880}
 _FIRST = "24h"
 _CLOSER = {"24h": "3h", "3h": "15m"}
 
@@ -55,6 +56,9 @@ class HistoryState(rx.State):
         except ProblemError as error:
             self.problem = error.detail
             return
+        # What is not known yet at the end is not shown as unknown.
+        while len(view.moments) > 1 and not any(view.moments[-1].queues.values()):
+            view.moments.pop()
         self.times = [parse_rfc3339(moment.at) for moment in view.moments]
         self.queues = {name: [_point(moment.queues[name]) for moment in view.moments] for name in QUEUES}
         self.marks = [mark.model_dump(mode="json") for mark in view.marks]

@@ -19,6 +19,10 @@ function count(value) {
   return value == null ? "?" : value.toLocaleString();
 }
 
+function day(at) {
+  return `${new Date(at).toLocaleDateString([], { weekday: "short" })} ${clock(at)}`;
+}
+
 function Map({ times, series, marks, at, span }) {
   const most = series.reduce((top, value) => Math.max(top, value ?? 0), 0) || 1;
   const x = (time) => ((time - times[0]) / span) * 1000;
@@ -86,8 +90,8 @@ export function Rewind({ times, queues, marks, step, start, closest, onZoom }) {
         aria-label="Moment" aria-valuetext={spoken} data-testid="rewind-slider"
       />
       <p className="np-rewind-ends" aria-hidden="true">
-        <span>{clock(times[0])}</span>
-        <span>{clock(times[times.length - 1])}</span>
+        <span>{day(times[0])}</span>
+        <span>{day(times[times.length - 1])}</span>
       </p>
       <div className="np-rewind-board" tabIndex={0} role="group" aria-label="The board at this moment">
         <table data-testid="rewind-board">

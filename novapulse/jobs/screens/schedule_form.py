@@ -53,7 +53,7 @@ def schedule_form() -> rx.Component:
                             hint="As in Europe/Paris",
                             on_change=lambda text: s.look_at_timezone(text).debounce(_PAUSE_MS),
                         ),
-                        class_name="np-pair",
+                        class_name="np-halves",
                     ),
                     _meaning(),
                     field(
