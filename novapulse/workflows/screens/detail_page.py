@@ -189,6 +189,7 @@ def _run_dialog() -> rx.Component:
 def _definition(*, new: bool) -> rx.Component:
     return rx.el.div(
         definition_editor(
+            key=WorkflowState.workflow["id"].to(str),
             source=WorkflowState.source,
             revision=WorkflowState.revision,
             errors=WorkflowState.errors,

@@ -64,7 +64,7 @@ class WorkflowState(rx.State):
         given = str(query.get("version", ""))
         self.version = int(given) if given.isdigit() and len(given) < 8 else 0
         try:
-            await self._read(str(query.get("cursor", ""))[:200])
+            await self._read()
         except NotFoundError as error:
             return [says.error(error.detail), rx.redirect("/workflows")]
         except ProblemError as error:
@@ -88,7 +88,7 @@ class WorkflowState(rx.State):
     async def refresh(self) -> None:
         """Something happened to this workflow or a run of it."""
         try:
-            await self._read("")
+            await self._read()
         except ProblemError as error:
             self.problem = error.detail
 
@@ -181,7 +181,7 @@ class WorkflowState(rx.State):
         rt, actor = current(), await handler_actor(self)
         try:
             await service.delete_secret(rt, actor, str(self.workflow.get("id", "")), str(name))
-            await self._read("")
+            await self._read()
         except ProblemError as error:
             return says.error(error.detail)
         return says.success(f"{name} is forgotten.")
@@ -207,8 +207,9 @@ class WorkflowState(rx.State):
     def _wanted(self) -> str:
         return self.router.url.path.rstrip("/").rpartition("/")[2][:64]
 
-    async def _read(self, cursor: str) -> None:
+    async def _read(self) -> None:
         rt, actor, id_ = current(), await handler_actor(self), self._wanted()
+        cursor = str(self.router.url.query_parameters.get("cursor", ""))[:200]
         view = await service.get_workflow(rt, actor, id_, self.version or None)
         found = await runs.list_runs(
             rt, actor, workflow_id=id_, state=self.state or None, limit=_PAGE, cursor=cursor or None

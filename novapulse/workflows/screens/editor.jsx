@@ -10,9 +10,16 @@ export function DefinitionEditor({ source, revision, errors = [], mayWrite, isNe
   const [saved, setSaved] = useState(source);
   const numbers = useRef(null);
   const field = useRef(null);
-  useEffect(() => {
+  const [newer, setNewer] = useState(false);
+  const take = () => {
     setText(source);
     setSaved(source);
+    setNewer(false);
+  };
+  useEffect(() => {
+    // What somebody else saved does not overwrite what is being written here.
+    if (isNew || text === saved || text === source) take();
+    else setNewer(true);
   }, [revision, source]);
   useEffect(() => {
     if (text === source) return undefined;
@@ -69,6 +76,16 @@ export function DefinitionEditor({ source, revision, errors = [], mayWrite, isNe
           data-testid="workflow-source"
         />
       </div>
+      {newer ? (
+        <Callout.Root color="amber" size="1" role="status" data-testid="workflow-newer">
+          <Callout.Text>
+            Another version was saved meanwhile. Saving yours replaces it.{" "}
+            <button type="button" className="np-text-button" onClick={take}>
+              Load that one
+            </button>
+          </Callout.Text>
+        </Callout.Root>
+      ) : null}
       <div id="workflow-errors" role="status" data-testid="workflow-errors">
         {errors.length ? (
           <ul className="np-editor-errors">
