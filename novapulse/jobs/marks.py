@@ -22,7 +22,8 @@ _KEPT = 2_000
 _MOST = 200  # marks in one answer
 # Of the audit log: what is done to queues is seen by whoever sees the queues, the rest by who may read the log.
 _QUEUE_NOUNS = ("queue",)
-_ACT_NOUNS = ("job", "jobs", "schedule", "workflow", "run", "webhook", "delivery", "report", "template")
+_ACT_NOUNS = ("job", "schedule", "workflow", "workflow_run", "webhook", "delivery", "mail_template")
+_NO_MARK = ("job.pinned", "job.unpinned", "webhook.tested", "webhook.secret_revealed")  # change nothing that runs
 _KINDS: dict[str, Literal["pause", "resume", "drain", "repair", "act"]] = {
     "queue.paused": "pause",
     "queue.resumed": "resume",
@@ -72,7 +73,7 @@ async def _acts(rt: Runtime, actor: Actor, since: int, until: int, queue: str | 
     async with rt.database.read() as session:
         rows = await session.execute(
             select(a.at, a.action, a.actor_name, a.target_id, a.target_name, a.detail)
-            .where(a.at >= since, a.at <= until, a.noun.in_(nouns), a.result == "ok")
+            .where(a.at >= since, a.at <= until, a.noun.in_(nouns), a.action.not_in(_NO_MARK), a.result == "ok")
             .order_by(a.at.desc())
             .limit(_MOST)
         )
@@ -87,14 +88,19 @@ async def _acts(rt: Runtime, actor: Actor, since: int, until: int, queue: str | 
 def _act(row: Any) -> Mark:
     noun, _, verb = row.action.partition(".")
     of_queue = noun == "queue"
-    what = row.target_id if of_queue else row.target_name or row.target_id
     note = orjson.loads(row.detail).get("note") if of_queue else None
     return Mark(
         at=rfc3339(row.at),
         kind=_KINDS.get(row.action, "act"),
-        text=f"{noun.capitalize()} {what} {verb.replace('_', ' ')} by {row.actor_name}" + (f": {note}" if note else ""),
+        text=f"{_done(noun, verb, row)} by {row.actor_name}" + (f": {note}" if note else ""),
         queue=row.target_id if of_queue else None,
     )
+
+
+def _done(noun: str, verb: str, row: Any) -> str:
+    if noun == "job" and verb.startswith("bulk_"):
+        return f"Many jobs {verb.removeprefix('bulk_')} at once"
+    return f"{noun.replace('_', ' ').capitalize()} {row.target_name or row.target_id} {verb.replace('_', ' ')}"
 
 
 def _workers(names: list[str], what: str) -> str:

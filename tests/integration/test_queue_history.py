@@ -20,6 +20,7 @@ from novapulse.jobs.observed import Observed
 from novapulse.jobs.rings import Point
 from novapulse.live.sampler import LAST, sample
 from novapulse.live.shown import snapshot_vars
+from novapulse.security import audit
 
 START = (now_ms() // 60_000 - 10) * 60_000  # on a minute, some minutes ago
 
@@ -168,6 +169,17 @@ async def test_marks_say_what_was_deployed_and_done(rt: Runtime, clock: Clock) -
     assert "2.0" in marks[0].text and "1.0" in marks[0].text
     assert marks[2].text == "Queue email paused by NovaPulse: provider is down"
     assert [mark.kind for mark in (await queue_history(rt, SYSTEM, "report", "15m")).marks] == ["deploy", "worker"]
+    for action, target in (
+        ("job.bulk_retried", ("job", "job_1", "jobs.bulk")),
+        ("workflow_run.cancelled", ("workflow_run", "run_1", "")),
+        ("job.pinned", ("job", "job_1", "x")),
+        ("session.revoked", ("session", "s", "s")),
+    ):
+        await audit.record(rt, SYSTEM, action, target=target)
+    acts = [mark.text for mark in await read_marks(rt, SYSTEM, START, now_ms() + 1000) if mark.kind == "act"]
+    assert acts == ["Many jobs retried at once by NovaPulse", "Workflow run run_1 cancelled by NovaPulse"]
+    viewer = Actor("user", "usr_1", "viewer", frozenset({Permission.JOBS_READ}))
+    assert "act" not in [mark.kind for mark in await read_marks(rt, viewer, START, now_ms() + 1000)]
     # Who sees one tenant is not told what people do to all.
     one = Actor("api_key", "key_1", "one", frozenset({Permission.JOBS_READ}), tenant="one")
     assert "pause" not in [mark.kind for mark in await read_marks(rt, one, 0, now_ms() + 1000)]
