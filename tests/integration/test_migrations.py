@@ -155,9 +155,7 @@ async def test_mail_that_waits_gets_the_job_that_sends_it(url: str) -> None:
             mails = (await session.execute(text("SELECT id, status, job_id, private FROM email ORDER BY id"))).all()
             jobs = (await session.execute(text("SELECT id, task, state, payload FROM job ORDER BY id"))).all()
             counts = await session.execute(
-                text(
-                    "SELECT state, sum(n) FROM queue_count WHERE queue = 'email' AND n <> 0 GROUP BY state ORDER BY state"
-                )
+                text("SELECT state, sum(n) FROM queue_count WHERE queue = 'email' AND n <> 0 GROUP BY state ORDER BY 1")
             )
             assert [tuple(row) for row in counts] == [("enqueued", 2), ("waiting", 2)]
         assert [tuple(row) for row in mails] == [
