@@ -38,7 +38,7 @@ class BulkState(rx.State):
     percent: int = -1
     says: str = ""
     undo_until: str = ""
-    _filter: dict[str, Any] = {}  # noqa: RUF012 - stays on the server
+    _filter: str = ""  # JSON, which stays on the server
 
     @rx.var
     def over(self) -> bool:
@@ -66,7 +66,7 @@ class BulkState(rx.State):
         self.errors, self.problem = {}, ""
         actor = await handler_actor(self)
         try:
-            given: dict[str, Any] = {"action": self.act, "filter": JobFilter.model_validate(self._filter)}
+            given: dict[str, Any] = {"action": self.act, "filter": JobFilter.model_validate_json(self._filter)}
             if self.canary and self.act == "retry":
                 given["canary"] = {name: _whole(str(form.get(name, ""))) for name in _CANARY}
             done = await start_bulk(current(), actor, BulkIn.model_validate(given))

@@ -186,7 +186,7 @@ class SchedulesState(rx.State):
         placed = dict(kept or {})
         for each in error.errors:
             name, _, within = each.pointer.removeprefix("/").partition("/")
-            placed.setdefault(name, sentence(f"{within}: {each.detail}" if within else each.detail))
+            placed.setdefault(name, (f"{within}: " if within else "") + sentence(each.detail))
         self.errors = placed
         self.refused = "" if set(placed) <= set(FIELDS) else error.detail
 
