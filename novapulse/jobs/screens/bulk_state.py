@@ -147,7 +147,7 @@ async def look(
     """
     given = PreviewIn.model_validate({"action": act, "filter": wanted})
     state.preview = preview_shown(await preview_bulk(rt, actor, given))
-    state._filter = wanted.model_dump(exclude_none=True)
+    state._filter = wanted.model_dump_json(exclude_none=True)
     state.act, state.canary = act, canary
     state.errors, state.problem = {}, ""
 
