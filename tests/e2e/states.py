@@ -229,7 +229,7 @@ STATES = (
     State("job waiting", _job(kitchen.BAKE, "waiting"), "why-reasons"),
     State("failures", _at("/jobs/failures"), "failure"),
     State("workers", _at("/jobs/workers"), "worker"),
-    State("schedules", _at("/jobs/schedules"), "schedule-last"),
+    State("schedules", _at("/jobs/schedules"), "schedule-run"),
     State("schedule refused", _at("/jobs/schedules"), "error-cron", _wrong_schedule),
     State("jobs history", _at("/jobs/history"), "rewind-board"),
     State("workflows", _at("/workflows"), "workflow-row"),
