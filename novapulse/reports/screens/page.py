@@ -108,7 +108,7 @@ def _nothing() -> rx.Component:
 
 
 def _table() -> rx.Component:
-    heads = ("Status", "Size", "Asked for by", "Made")
+    heads = ("Status", "Size", "Asked for by", "When")
     return rx.box(
         rx.table.root(
             rx.table.header(
@@ -194,7 +194,7 @@ def _state(r: Any) -> rx.Component:
         ),
         rx.cond(
             r["status"] == "ready",
-            rx.text("kept, until ", time_ago(at=r["expires"].to(str), due=True), size="1", color="var(--gray-11)"),
+            rx.text("deleted ", time_ago(at=r["expires"].to(str), due=True), size="1", color="var(--gray-11)"),
         ),
     )
 
@@ -268,7 +268,7 @@ def _schedule(s: Any) -> rx.Component:
                 spacing="2",
             ),
             rx.text(
-                s["title"].to(str) + ", " + s["range"].to(str).lower() + said,
+                s["title"].to(str) + ", " + s["range"].to(str) + said,
                 size="1",
                 color="var(--gray-11)",
                 overflow_wrap="anywhere",

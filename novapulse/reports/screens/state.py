@@ -148,7 +148,7 @@ def _regular(view: ReportScheduleView) -> dict[str, Any]:
         "id": view.id,
         "name": view.name,
         "title": TITLES[view.kind],
-        "range": WORDS[view.range],
+        "range": WORDS[view.range][0].lower() + WORDS[view.range][1:],
         "format": view.format.upper(),
         "when": view.explanation,
         "timezone": view.timezone,
