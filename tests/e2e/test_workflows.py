@@ -18,7 +18,7 @@ def test_a_workflow_is_written_marked_saved_run_and_watched(
 ) -> None:
     name, type_ = site.name("flow"), site.event_type("greeted")
     page.goto("/workflows")
-    page.get_by_test_id("workflow-create").click()
+    page.get_by_test_id("workflow-create").first.click()
     page.get_by_test_id("starter-blank").click()
     source = page.get_by_test_id("workflow-source")
     expect(source).to_have_value(re.compile("something.happened"))

@@ -156,7 +156,7 @@ def _run_dialog() -> rx.Component:
         rx.dialog.trigger(rx.button(rx.icon("play", size=15), "Run now", custom_attrs={"data-testid": "workflow-run"})),
         rx.dialog.content(
             rx.dialog.title("Run now", size="4"),
-            rx.dialog.description("What steps find as `input`: an object, as JSON.", size="2"),
+            rx.dialog.description("An object, as JSON. Steps find it under the name input.", size="2"),
             rx.text_area(
                 value=WorkflowState.run_input,
                 on_change=WorkflowState.type_input,

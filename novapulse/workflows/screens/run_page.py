@@ -79,7 +79,7 @@ def _head(run: Any) -> rx.Component:
             rx.hstack(
                 rx.text("Started ", run["started"].to(str), " ", time_ago(at=run["at"].to(str)), size="2"),
                 rx.cond(run["took"] != "", rx.text("· took " + run["took"].to(str), size="2")),
-                rx.text("· " + run["done"].to(str) + " steps done", size="2", class_name="np-num"),
+                rx.text("· steps done: " + run["done"].to(str), size="2", class_name="np-num"),
                 wrap="wrap",
                 color="var(--gray-11)",
                 spacing="1",
@@ -163,7 +163,7 @@ def _row(step: Any) -> rx.Component:
         rx.cond(step["note"] != "", rx.text(step["note"].to(str), size="1", color="var(--gray-11)")),
         rx.cond(
             step["wake_at"] != "",
-            rx.text("until ", time_ago(at=step["wake_at"].to(str), due=True), size="1", color="var(--gray-11)"),
+            rx.text("goes on ", time_ago(at=step["wake_at"].to(str), due=True), size="1", color="var(--gray-11)"),
         ),
         rx.spacer(),
         status_badge(step["state"]),
@@ -188,7 +188,7 @@ def _drawer() -> rx.Component:
             _item("What", step["kind"].to(str)),
             _item("Begun", time_ago(at=step["created_at"].to(str))),
             rx.cond(step["finished_at"] != "", _item("Over", time_ago(at=step["finished_at"].to(str)))),
-            rx.cond(step["wake_at"] != "", _item("Waits until", time_ago(at=step["wake_at"].to(str), due=True))),
+            rx.cond(step["wake_at"] != "", _item("Goes on", time_ago(at=step["wake_at"].to(str), due=True))),
             rx.cond(step["attempts"].to(int) > 0, _item("Attempts", step["attempts"].to(str))),
             rx.cond(
                 step["job_id"] != "",
