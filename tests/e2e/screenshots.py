@@ -115,6 +115,16 @@ def _reports(site: Site) -> None:
     site.post("/reports/schedules", schedule | {"format": "pdf", "range": "last_week", "mail_to": ["ops@example.com"]})
 
 
+def _mail(site: Site) -> None:
+    html = "<div style='font-family:sans-serif'><h1>Order 1042</h1><p>It comes on <b>Thursday</b>.</p></div>"
+    words = {"text": "Hello Ada,\n\nit comes on Thursday.\n", "html": html}
+    site.post("/emails", {"to": ["ada@example.com", "bob@example.com"], "subject": "Order 1042 is on its way", **words})
+    example = {"name": "Ada", "number": "1042"}
+    text = "Hello {{ name }},\n\nyour order {{ number }} is on its way."
+    body = {"name": "order-shipped", "subject": "Order {{ number }}", "text": text, "html": html, "example": example}
+    site.post("/email-templates", body)
+
+
 def _regular_report(page: Page) -> None:
     page.get_by_test_id("report-new").click()
     page.get_by_test_id("report-when").click()
@@ -168,6 +178,10 @@ SHOTS = (
     Shot("run-failed", lambda site: flows.run_path(site, flows.FAILS)),
     Shot("run-loop", lambda site: flows.run_path(site, flows.EACH)),
     Shot("run-step", lambda site: flows.run_path(site, flows.WAITS, "?step=greet")),
+    Shot("mail", _at("/mail")),
+    Shot("mail-message", _at("/mail?q=order"), lambda page: page.get_by_role("button", name="Order 1042").click()),
+    Shot("mail-templates", _at("/mail/templates")),
+    Shot("mail-template", _at("/mail/templates/edit?name=order-shipped")),
     Shot("security", _at("/settings/security")),
     Shot("security-enrol", _at("/settings/security"), _click("mfa-enrol")),
     Shot("security-sessions", _at("/settings/security?tab=sessions")),
@@ -232,6 +246,7 @@ def main() -> None:
         site.sign_in()
         site.post("/api-keys", {"name": "Billing service", "scopes": ["events:write"]})
         _reports(site)
+        _mail(site)
         flows.begin(site, "on a name")
         kitchen.cook(site)
         while len(site.get("/deliveries", status="delivered", limit="200")["data"]) < _TRAFFIC:

@@ -11,7 +11,7 @@ import reflex as rx
 from novapulse.mail.screens.state import MailState
 from novapulse.ui.components import status_badge
 from novapulse.ui.drawer import drawer, drawer_head
-from novapulse.ui.parts import copy_button, time_ago
+from novapulse.ui.parts import copy_button, page_link, time_ago
 
 _STATES = {
     "sent": ("green", "circle-check", "taken by the server"),
@@ -94,7 +94,12 @@ def _about(m: Any) -> rx.Component:
         rx.cond(m["finished"] != "", _item("Ended", time_ago(at=m["finished"].to(str)))),
         _item("Attempts", rx.el.span(m["attempts"].to(str), class_name="np-num")),
         rx.cond(m["error"] != "", _item("Last words", rx.el.span(m["error"].to(str), overflow_wrap="anywhere"))),
-        rx.cond(m["job"] != "", _item("Job", rx.el.span(m["job"].to(str), class_name="np-mono np-cut"))),
+        rx.cond(
+            m["job"] != "",
+            _item(
+                "Job", page_link(m["job"].to(str), to="/jobs/" + m["job"].to(str), class_name="np-link np-mono np-cut")
+            ),
+        ),
         orientation=rx.breakpoints(initial="vertical", sm="horizontal"),
         size="2",
     )

@@ -205,7 +205,7 @@ def _row(view: EmailView) -> dict[str, Any]:
         "subject": view.subject,
         "kind": kind_in_words(view.kind),
         "at": view.created_at,
-        "error": view.error or "",
+        "error": "" if view.status == "kept" else view.error or "",  # the page says above why it is kept
         "next": view.next_attempt_at or "" if view.attempts else "",
         "files": view.attachments,
     }
