@@ -7,13 +7,16 @@ from typing import Any
 
 import structlog
 from pydantic import BaseModel
+from redis.exceptions import RedisError
 from sqlalchemy import Connection, select
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from novapulse.core import exact
 from novapulse.core.actor import Actor
 from novapulse.core.clock import now_ms
 from novapulse.core.errors import ProblemError, UnavailableError
 from novapulse.core.runtime import Runtime
+from novapulse.jobs.enqueue import kick
 from novapulse.jobs.tasks import Backoff, GiveUp, JobContext, PutOff, RetryLater, task
 from novapulse.workflows import acts, hidden, store, triggers
 from novapulse.workflows.acts import ActFailedError, Doing, Done
@@ -25,6 +28,8 @@ from novapulse.workflows.watch import tell_run
 triggers.install()
 log = structlog.get_logger(__name__)
 _TRIES = 21
+_AWAY = (OperationalError, InterfaceError, ConnectionError, RedisError)
+_AWAY_S = 2.0
 
 
 class RunPayload(BaseModel):
@@ -69,8 +74,6 @@ async def start(job: JobContext, payload: StartPayload) -> dict[str, Any]:
     run_id, job_id = found
     tell_run(rt, payload.workflow_id, run_id)
     if job_id is not None:
-        from novapulse.jobs.enqueue import kick
-
         await kick(rt, "workflow", [job_id])
     return {"run_id": run_id}
 
@@ -94,26 +97,29 @@ async def step(job: JobContext, payload: StepPayload) -> Any:
     except PutOff:
         raise
     except (ActFailedError, ProblemError, ExpressionError, TimeoutError) as error:
-        await _failed(rt, job, payload, doing, error)
-        raise AssertionError("not reached") from error
+        raise await _failed(rt, job, payload, doing, error) from error
+    except _AWAY as error:
+        # That is no failure of the step, and costs it no attempt.
+        raise PutOff(f"A store is away: {type(error).__name__}", _AWAY_S) from error
     if not done.over:
         raise PutOff("It goes on in another queue.", 1.0)
     return output
 
 
-async def _failed(rt: Runtime, job: JobContext, payload: StepPayload, doing: Doing, error: Exception) -> None:
+async def _failed(rt: Runtime, job: JobContext, payload: StepPayload, doing: Doing, error: Exception) -> Exception:
+    """Record that it failed, and for good where no other attempt could help; what the engine is to be told."""
     words, final, after_s = _words(error, doing)
     if not final and job.attempt <= doing.step.retries:
         await rt.database.run_write(lambda connection: _note_error(connection, payload, job.id, words))
         tell_run(rt, doing.actor.id, payload.run_id)
         wait_s = Backoff(doing.step.backoff_s).after(job.attempt)
-        raise RetryLater(words, wait_s if after_s is None else max(wait_s, after_s)) from error
+        return RetryLater(words, wait_s if after_s is None else max(wait_s, after_s))
     now = now_ms()
     moved = await rt.database.run_write(
         lambda connection: store.finish_on(connection, payload.run_id, payload.key, job.id, now, error=words)
     )
     await store.begin(rt, moved)
-    raise GiveUp(words) from error
+    return GiveUp(words)
 
 
 def _words(error: Exception, doing: Doing) -> tuple[str, bool, float | None]:

@@ -23,6 +23,8 @@ from novapulse.workflows import acts, runs, service
 from novapulse.workflows.definition import Definition
 from novapulse.workflows.schemas import DefinitionIn, RunDetail, WorkflowIn, WorkflowPut
 from novapulse.workflows.settle import settle_runs
+from novapulse.workflows.store import advance_on
+from novapulse.workflows.triggers import start_scheduled
 from tests.calls import PUBLIC_URL, calling, problem
 from tests.jobs import run_jobs
 from tests.receiver import Answer, receiving
@@ -233,8 +235,6 @@ async def test_a_step_whose_job_is_lost_fails_in_words(rt: Runtime) -> None:
     ):
         run = await runs.start_run(rt, SYSTEM, workflow_id, {})
         await run_jobs(rt, ("report",))  # the tasks are known
-        from novapulse.workflows.store import advance_on
-
         await rt.database.run_write(lambda connection, id_=run.id: advance_on(connection, id_, 1))
         async with rt.database.write() as session:
             await session.execute(text(loss))
@@ -296,8 +296,6 @@ async def test_schedules_follow_the_definition(rt: Runtime) -> None:
     await service.update_workflow(rt, SYSTEM, workflow_id, put)
     assert [row.cron for row in await schedules()] == ["0 9 * * 1-5"]
     # Its job starts one run, however often it is attempted.
-    from novapulse.workflows.triggers import start_scheduled
-
     for _ in range(2):
         await rt.database.run_write(lambda connection: start_scheduled(connection, workflow_id, {"x": 1}, "job_1"))
     await run_jobs(rt)
