@@ -24,7 +24,11 @@ from novapulse.jobs.enqueue import NewJob, add_jobs_on
 from novapulse.jobs.handout import hand_out_jobs
 from novapulse.jobs.modes import Modes
 from novapulse.jobs.tasks import Backoff, GiveUp, JobContext, PutOff, RetryLater, task
+from novapulse.webhooks import ingest, service
+from novapulse.webhooks.schemas import EventIn, WebhookCreate
 from tests.jobs import run_jobs
+from tests.receiver import receiving
+from worker.tasks.webhook import WebhookCrew
 
 QUEUE = "workflow"
 
@@ -381,3 +385,28 @@ async def _handed(rt: Runtime) -> int:
 async def _recovered(rt: Runtime) -> bool:
     await hand_out_jobs(rt)
     return bool(await rows(rt, "SELECT 1 FROM job WHERE crashes = 1 AND state = 'waiting'"))
+
+
+async def test_the_webhook_queue_follows_its_mode(rt: Runtime, actor: Actor) -> None:
+    with receiving() as receiver:
+        await service.create_webhook(rt, actor, WebhookCreate(url=receiver.url()))
+        known = rt.part(Modes)
+        crew = WebhookCrew(rt, "w1", "webhook")
+        try:
+            assert crew.room() > 0
+            await modes.pause(rt, actor, "webhook")
+            await known.look()
+            assert crew.room() == 0
+            await ingest.accept_batch(rt, actor, [EventIn(type="order.created", data={"n": 1})])
+            await modes.drain(rt, actor, "webhook")
+            await known.look()
+            await asyncio.sleep(0.005)
+            await ingest.accept_batch(rt, actor, [EventIn(type="order.created", data={"n": 2})])
+            assert crew.room() > 0
+            ids = [row[0] for row in await rows(rt, "SELECT id FROM delivery ORDER BY id")]
+            await crew.deliver(ids, takeover_from=None)
+            assert await rows(rt, "SELECT status FROM delivery ORDER BY id") == [("delivered",), ("pending",)]
+            await modes.end_drains(rt)
+            assert (await modes.list_modes(rt))["webhook"].mode == "paused"
+        finally:
+            await crew.stop(1)
