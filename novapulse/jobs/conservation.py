@@ -90,11 +90,14 @@ async def reconcile(rt: Runtime) -> None:
     if time.monotonic() < pace.next:
         return
     started = time.monotonic()
-    await fold_shards(rt)
-    async with rt.database.read() as session:
-        off = await (await session.connection()).run_sync(_differences)
-    took_s = time.monotonic() - started
-    pace.next = time.monotonic() + max(_EVERY_S, _SHARE * took_s)
+    try:
+        await fold_shards(rt)
+        async with rt.database.read() as session:
+            off = await (await session.connection()).run_sync(_differences)
+    finally:
+        # Also of one that failed: what took too long is not begun again at once.
+        took_s = time.monotonic() - started
+        pace.next = time.monotonic() + max(_EVERY_S, _SHARE * took_s)
     for queue in off:
         await _correct(rt, SYSTEM, queue)
     said = {"at": now_ms(), "ms": round(took_s * 1000, 1), "off": off}
