@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from tests.e2e.site import Site, wait_until
 
 PAUSED = "report"
+HOLDS_S = 1.0  # after which no worker begins anything of a queue that is paused
 BAKE, BURN, LATER, SIMMER = "kitchen.bake", "kitchen.burn", "kitchen.later", "kitchen.simmer"
 
 
@@ -50,6 +52,7 @@ def cook(site: Site, word: str = "lemon") -> None:
     weekly = site.post("/schedules", {"name": f"Weekly {word}", "task": BURN, "cron": "0 22 * * SUN"})
     reaches(site, site.post(f"/schedules/{weekly['id']}/run")["id"], "dead")
     site.post(f"/queue/{PAUSED}/pause", {"note": f"No {word} until the delivery at noon"})
+    time.sleep(HOLDS_S)
     for n in range(3):
         add(site, BAKE, cake=f"waits {n}")
 
@@ -70,9 +73,10 @@ def job_of(task: str, state: str) -> Callable[[Site], str]:
     """The path of a job of this task and state."""
 
     def path(site: Site) -> str:
-        found = site.get("/jobs", task=task, state=state, limit="1")["data"]
-        if not found:
+        if not is_there(site):
             pytest.skip("the instance at E2E_BASE_URL does not have the tasks of tests/e2e/tasks.py")
+        found = site.get("/jobs", task=task, state=state, limit="1")["data"]
+        assert found, f"no {task} is {state}"
         return f"/jobs/{found[0]['id']}"
 
     return path

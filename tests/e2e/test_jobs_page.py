@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
@@ -10,7 +11,7 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.e2e.kitchen import BAKE, BURN, SIMMER, add, is_there, reaches, state_of
+from tests.e2e.kitchen import BAKE, BURN, HOLDS_S, SIMMER, add, is_there, reaches, state_of
 from tests.e2e.site import Site
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -51,6 +52,7 @@ def test_a_queue_is_paused_with_a_note_and_everybody_sees_it(
         said = each.get_by_test_id("queue-email").get_by_test_id("queue-mode")
         expect(said).to_contain_text(f"Paused by {kitchen.email}")
         expect(said).to_contain_text("The provider is down")
+    time.sleep(HOLDS_S)
     before = card.get_by_test_id("count-waiting").inner_text()
     job = add(kitchen, SIMMER, seconds=0.2)
     for each in (page, other):
