@@ -10,7 +10,7 @@ import time
 
 import structlog
 from redis.exceptions import RedisError
-from sqlalchemy import Connection, and_, bindparam, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, or_, select, text, update
 
 from novapulse.core.clock import now_ms
 from novapulse.core.queues import DeadOwners, oldest_queued_at
@@ -29,9 +29,12 @@ _CARE_EVERY_S = 2.0  # how often lost jobs and those of dead workers are looked 
 log = structlog.get_logger(__name__)
 _j = JOB.c
 _WAITING, _DELAYED = JobState.WAITING.value, JobState.DELAYED.value
+# In the words of the index `ix_job_due`: with parameters in their place, the database cannot tell that it holds them.
+_OPEN = text("state IN ('waiting', 'active', 'delayed')")
 _DUE = (
     select(_j.id)
     .where(
+        _OPEN,
         _j.queue == bindparam("b_queue"),
         _j.enqueued_at == 0,
         _j.run_at <= bindparam("b_now"),
@@ -43,6 +46,7 @@ _DUE = (
 _LOST = (
     select(_j.id)
     .where(
+        _OPEN,
         _j.queue == bindparam("b_queue"),
         _j.enqueued_at > 0,
         _j.enqueued_at < bindparam("b_before"),
