@@ -183,7 +183,7 @@ SHOTS = (
     Shot("mail-templates", _at("/mail/templates")),
     Shot("mail-template", _at("/mail/templates/edit?name=order-shipped")),
     Shot("jobs", _at("/jobs")),
-    Shot("jobs-pause", _at("/jobs"), _click("queue-drain")),
+    Shot("jobs-pause", _at("/jobs"), lambda page: page.get_by_test_id("queue-drain").first.click()),
     Shot("jobs-list", _at("/jobs/list")),
     Shot("jobs-bulk", _at("/jobs/list?state=dead"), _look_at_jobs),
     Shot("jobs-failures", _at("/jobs/failures")),

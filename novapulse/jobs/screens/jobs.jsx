@@ -28,7 +28,7 @@ const FOREIGN = /site-packages|[\\/]lib[\\/]python\d|^<frozen/;
 
 // A traceback of Python: where it was is easy to find, code of others steps back, the last line says what went wrong.
 export function Traceback({ text }) {
-  const lines = text.replace(/\n+$/, "").split("\n");
+  const lines = text.replace(/\n+$/, "").split("\n").filter((line) => !/^\s*[\^~]+\s*$/.test(line));
   let foreign = false;
   const last = lines.length - 1;
   return (
