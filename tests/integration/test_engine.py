@@ -249,3 +249,35 @@ async def test_stopping_gives_back_what_has_not_begun_and_what_does_not_end(any_
         ("pending", 0, 60)
     ]
     assert await rows(any_rt, "SELECT count(*) FROM attempt") == [(0,)]
+
+
+async def test_paused_nothing_more_is_sent_and_all_of_it_later(any_rt: Runtime, actor: Actor) -> None:
+    may_begin = True
+
+    def rule(_: Arrival) -> Answer:
+        nonlocal may_begin
+        may_begin = False
+        return Answer(200)
+
+    with receiving(rule) as receiver, receiving(rule) as in_order:
+        engine = Engine(any_rt, "w1", lambda: may_begin)
+        for ordered, each in ((False, receiver), (True, in_order)):
+            await service.create_webhook(any_rt, actor, WebhookCreate(url=each.url(), ordered=ordered))
+        await send(any_rt, actor, 60)
+        ids = await delivery_ids(any_rt)
+        async with asyncio.timeout(20):
+            await engine.deliver(ids)
+        sent = len(receiver.arrivals) + len(in_order.arrivals)
+        assert 1 <= sent <= any_rt.settings.webhook_concurrency + 1, "what was begun is ended"
+        assert (await rows(any_rt, "SELECT count(*) FROM delivery WHERE status = 'pending'")) == [(120 - sent,)]
+        await engine.deliver(ids)
+        assert len(receiver.arrivals) + len(in_order.arrivals) == sent
+        async with asyncio.timeout(20):
+            while (await rows(any_rt, "SELECT count(*) FROM delivery WHERE status = 'delivered'")) != [(120,)]:
+                may_begin = True
+                await hand_out(any_rt)
+                await engine.deliver(ids)
+        await engine.stop(1)
+    assert len(receiver.arrivals) == len(in_order.arrivals) == 60
+    numbers = [orjson.loads(arrival.body)["data"]["n"] for arrival in in_order.arrivals]
+    assert numbers == sorted(numbers)

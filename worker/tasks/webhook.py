@@ -34,8 +34,8 @@ class WebhookCrew:
 
     def __init__(self, rt: Runtime, owner: str, queue: str) -> None:
         self._queue = queue
-        self._engine = Engine(rt, owner)
-        self._modes = rt.part(Modes)
+        self._modes = modes = rt.part(Modes)
+        self._engine = Engine(rt, owner, lambda: modes.may_begin(queue))
         self.slots = rt.settings.worker_concurrency
 
     @property

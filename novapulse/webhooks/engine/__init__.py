@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from novapulse.core.clock import now_ms
 from novapulse.core.runtime import Runtime
 from novapulse.core.version import VERSION
-from novapulse.webhooks.engine.claim import LEASE_MS, Claim, claim, claim_head, give_back, renew
+from novapulse.webhooks.engine.claim import LEASE_MS, Claim, claim, claim_head, give_back, release_next, renew
 from novapulse.webhooks.engine.pace import Pace
 from novapulse.webhooks.engine.rate import RateLimits
 from novapulse.webhooks.engine.record import Recorder, Result
@@ -29,6 +29,7 @@ from novapulse.webhooks.sender import Sender
 
 _CRASHES_MAX = 5  # a delivery whose claims end with the worker's death so often is not tried like that again
 _PIPELINE = 600  # deliveries claimed ahead of those being sent, so that the senders never run dry
+_PAUSED = "Waits until the queue goes on."
 _STORE_DOWN = (SQLAlchemyError, OSError, TimeoutError)
 
 T = TypeVar("T")
@@ -51,10 +52,14 @@ class _Batch:
 class Engine:
     """Sends what it is handed, and knows when it is full."""
 
-    def __init__(self, rt: Runtime, owner: str) -> None:
-        """`owner` names this process in claims; it is the name under which its heartbeat is seen."""
+    def __init__(self, rt: Runtime, owner: str, may_begin: Callable[[], bool] = lambda: True) -> None:
+        """`owner` names this process in claims; it is the name under which its heartbeat is seen.
+
+        While `may_begin` says no, because the queue is paused, nothing is sent that was not begun before.
+        """
         self._rt = rt
         self._owner = owner
+        self._may_begin = may_begin
         self._targets = Targets(rt.keyring)
         self._rates = RateLimits(rt.valkey)
         self._sender = Sender(
@@ -110,6 +115,8 @@ class Engine:
             target = targets.get(webhook_id)
             if target is None or not target.active:
                 back.extend((item, None, "Waits until the webhook is active again.") for item in own)
+            elif not self._may_begin():
+                back.extend((item, now_ms(), _PAUSED) for item in own)
             elif target.ordered:
                 back.extend((item, None, "Waits for the deliveries before it.") for item in own)
             else:
@@ -195,12 +202,18 @@ class Engine:
             try:
                 async with self._slots:
                     await self._recorder.room()
-                    headers = build_headers(item, target)
-                    outcome = await self._sender.post(target.url, item.body, headers, target.timeout_s)
+                    outcome = None
+                    if self._may_begin():
+                        headers = build_headers(item, target)
+                        outcome = await self._sender.post(target.url, item.body, headers, target.timeout_s)
+                        self._record(Result(item, target, outcome, loggable(headers, target)))
             finally:
                 pace.running -= 1
+            if outcome is None:
+                # What waits behind it goes back as well, in one transaction.
+                await self._give_back([(each, now_ms(), _PAUSED) for each in (item, *_drain(pace))])
+                return
             pace.learn(outcome, now_ms())
-            self._record(Result(item, target, outcome, loggable(headers, target)))
             item = None
             if pace.waiting and pace.may_start() and not self._stopping:
                 item = pace.waiting.popleft()
@@ -250,7 +263,7 @@ class Engine:
         task.add_done_callback(lambda _: self._lanes.pop(webhook_id, None))
 
     async def _lane(self, webhook_id: str) -> None:
-        while not self._stopping:
+        while not self._stopping and self._may_begin():
             self._lane_again.discard(webhook_id)
             found = await self._persist(lambda connection: self._claim_head(connection, webhook_id))
             if found is None:
@@ -264,6 +277,8 @@ class Engine:
                 return
             if not await self._send_in_order(item, target):
                 return
+        # The next is held, and whoever goes on has to find it due.
+        await self._persist(lambda connection: release_next(connection, webhook_id, now=now_ms()), once=True)
 
     def _claim_head(self, connection: Connection, webhook_id: str) -> tuple[Claim, Target | None] | None:
         now = now_ms()
