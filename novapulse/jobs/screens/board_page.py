@@ -48,12 +48,12 @@ def _card(q: Any) -> rx.Component:
     name = q["name"].to(str)
     return rx.el.section(
         rx.hstack(
-            rx.heading(name, size="4", as_="h2", text_transform="capitalize"),
+            rx.heading(name, size="3", as_="h2", text_transform="capitalize"),
             status_badge(q["health"]),
-            rx.spacer(),
             rx.cond(may_change, _acts(q)),
             align="center",
             min_height="32px",
+            spacing="2",
         ),
         rx.box(_why(q), class_name="np-queue-why"),
         rx.el.dl(*(_number(q, each) for each in _NUMBERS), class_name="np-queue-numbers"),
@@ -133,7 +133,7 @@ def _number(q: Any, number: str) -> rx.Component:
 
 def _line(path: Any, label: str, value: Any, title: str) -> rx.Component:
     return rx.box(
-        rx.hstack(quiet(label), rx.spacer(), rx.text(value.to(str), size="1", weight="medium")),
+        rx.hstack(quiet(label), rx.spacer(), rx.text(value.to(str), size="1", weight="medium"), spacing="1"),
         spark(path.to(str), title),
         min_width="0",
     )
@@ -156,6 +156,7 @@ def _acts(q: Any) -> rx.Component:
         rx.cond(q["mode"] == "running", button("drain", "arrow-down-to-line")),
         rx.cond(q["mode"] != "paused", button("pause", "pause")),
         spacing="1",
+        margin_left="auto",
     )
 
 

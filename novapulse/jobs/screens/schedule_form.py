@@ -15,8 +15,8 @@ from novapulse.ui.parts import time_ago
 
 _PAUSE_MS = 350  # in typing, before what was typed is looked at
 _OVERLAP = {
-    "skip": "Leave a time out while the job before is open",
-    "queue": "Make a job at each time all the same",
+    "skip": "Make none while the last is open",
+    "queue": "Make one all the same",
 }
 
 
