@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
@@ -79,6 +81,25 @@ def test_a_queue_is_paused_with_a_note_and_everybody_sees_it(
     page.get_by_test_id("rewind-zoom").click()
     page.wait_for_url(re.compile("span=3h"))
     expect(page.get_by_test_id("rewind-board")).to_be_visible()
+
+
+def test_what_does_not_add_up_is_red_and_repaired(page: Page, site: Site) -> None:
+    if site.instance is None:
+        pytest.skip("changes the database, which is not to be done at E2E_BASE_URL")
+    page.goto("/jobs")
+    meter = page.get_by_test_id("meter-workflow")
+    expect(meter).to_have_attribute("data-ok", "true")
+    with closing(sqlite3.connect(site.instance.folder / "data" / "novapulse.db", timeout=20)) as database, database:
+        lost = "UPDATE queue_count SET n = n + 3 WHERE queue = 'workflow' AND state = 'enqueued' AND shard = 0"
+        if database.execute(lost).rowcount == 0:
+            database.execute("INSERT INTO queue_count (queue, state, shard, n) VALUES ('workflow', 'enqueued', 0, 3)")
+    expect(meter.get_by_test_id("meter-drift")).to_have_text("+3")
+    expect(page.get_by_test_id("meter-verdict")).to_have_attribute("data-ok", "false")
+    expect(page.get_by_test_id("queue-workflow")).to_contain_text("3 jobs are missing")
+    meter.get_by_test_id("meter-repair").click()
+    expect(meter.get_by_test_id("meter-drift")).to_have_text("0")
+    expect(page.get_by_test_id("meter-verdict")).to_have_attribute("data-ok", "true")
+    expect(page.get_by_test_id("meter-corrections")).to_contain_text("was off by +3")
 
 
 def test_jobs_are_found_by_what_is_in_them_and_the_url_keeps_it(page: Page, kitchen: Site) -> None:
