@@ -23,10 +23,13 @@ from novapulse.core import exact
 
 EXPRESSION_MAX = 500  # characters
 TEXT_MAX = 64 * 1024  # of one rendered value
+RENDERED_MAX = 256 * 1024  # of all that is filled in for one step, in characters of JSON
+LIST_MAX = 20_000  # items of a list that an expression makes
 ROOTS = ("input", "event", "run", "steps", "item", "index", "secrets")
 _PIECE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _NUMBERS = (int, float)
 _BITS_MAX = 256
+_DIGITS_MAX = 15
 
 
 class ExpressionError(Exception):
@@ -53,14 +56,20 @@ def _add(left: Any, right: Any) -> Any:
     if isinstance(left, str) and isinstance(right, str):
         return _short(left + right)
     if isinstance(left, list) and isinstance(right, list):
+        if len(left) + len(right) > LIST_MAX:
+            raise ExpressionError(f"a list of more than {LIST_MAX} items")
         return left + right
     return _bounded(operator.add, "+")(left, right)
 
 
 def _short(text: str) -> str:
     if len(text) > TEXT_MAX:
-        raise ExpressionError(f"a text of more than {TEXT_MAX} characters")
+        raise _too_long()
     return text
+
+
+def _too_long() -> ExpressionError:
+    return ExpressionError(f"a text of more than {TEXT_MAX} characters")
 
 
 def _has(left: Any, right: Any) -> bool:
@@ -85,7 +94,13 @@ def _get(value: Any, path: Any, otherwise: Any = None) -> Any:
 def _join(values: Any, between: Any = ", ") -> str:
     if not isinstance(values, list):
         raise ExpressionError("'join' takes a list")
-    return _short(str(between).join(as_text(value) for value in values))
+    made, size, gap = list[str](), 0, as_text(between)
+    for value in values:  # refused before it is made: a gap that is long, many times, is gigabytes
+        made.append(as_text(value))
+        size += len(made[-1]) + len(gap)
+        if size - len(gap) > TEXT_MAX:
+            raise _too_long()
+    return gap.join(made)
 
 
 def _split(text: Any, at: Any) -> list[str]:
@@ -111,12 +126,21 @@ def _to_number(value: Any) -> int | float:
 
 
 def as_text(value: Any) -> str:
-    """A value as it stands within a text."""
+    """A value as it stands within a text.
+
+    Raises:
+        ExpressionError: it is too long: each JSON text within a JSON text doubles what escapes the one inside.
+    """
     if isinstance(value, str):
         return value
-    if value is None:
-        return ""
-    return exact.dumps(value)
+    return "" if value is None else _short(exact.dumps(value))
+
+
+def _round(value: Any, digits: Any = 0) -> int | float:
+    places = _to_number(digits)
+    if not -_DIGITS_MAX <= places <= _DIGITS_MAX:  # Python computes the power of ten first, however large
+        raise ExpressionError(f"'round' takes at most {_DIGITS_MAX} digits")
+    return round(_to_number(value), int(places) or None)
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -131,7 +155,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "trim": lambda value: as_text(value).strip(),
     "starts_with": lambda value, start: as_text(value).startswith(as_text(start)),
     "ends_with": lambda value, end: as_text(value).endswith(as_text(end)),
-    "round": lambda value, digits=0: round(_to_number(value), int(_to_number(digits)) or None),
+    "round": _round,
     "default": lambda value, otherwise: otherwise if value is None or value == "" else value,
 }
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
@@ -271,22 +295,39 @@ def render(value: Any, names: Mapping[str, Any]) -> Any:
     Raises:
         ExpressionError: with what is wrong.
     """
-    if isinstance(value, str):
-        return _render_text(value, names)
-    if isinstance(value, dict):
-        return {name: render(item, names) for name, item in value.items()}
-    if isinstance(value, list):
-        return [render(item, names) for item in value]
-    return value
+    return _Filling(names).render(value)
 
 
-def _render_text(text: str, names: Mapping[str, Any]) -> Any:
-    if "{{" not in text:
-        return text
-    whole = _PIECE.fullmatch(text.strip())
-    if whole and "{{" not in whole[1]:
-        return evaluate(whole[1], names)
-    return _short(_PIECE.sub(lambda piece: as_text(evaluate(piece[1], names)), text))
+class _Filling:
+    """Fills in one value, and stops as soon as it is more than any step may be given."""
+
+    def __init__(self, names: Mapping[str, Any]) -> None:
+        self._names = names
+        self._left = RENDERED_MAX
+
+    def render(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, dict):
+            return {name: self.render(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self.render(item) for item in value]
+        return value
+
+    def _text(self, text: str) -> Any:
+        if "{{" not in text:
+            return text
+        whole = _PIECE.fullmatch(text.strip())
+        if whole and "{{" not in whole[1]:
+            return self._counted(evaluate(whole[1], self._names))
+        return _short(_PIECE.sub(lambda piece: as_text(self._counted(evaluate(piece[1], self._names))), text))
+
+    def _counted(self, value: Any) -> Any:
+        if isinstance(value, (str, list, dict)):
+            self._left -= len(value) if isinstance(value, str) else len(exact.dumps(value))
+            if self._left < 0:
+                raise ExpressionError(f"what is filled in is more than {RENDERED_MAX} characters")
+        return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,34 @@ def test_any_text_is_a_value_or_a_refusal(text: str) -> None:
         json.dumps(evaluate(text, NAMES), default=str)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "round(1, -99999999)",
+        "join(input.gaps, input.long)",
+        "+".join(["input.gaps"] * 45),
+        "text([" * 30 + "'a'" + "])" * 30,
+        "upper(" * 3 + "[input.long, input.long, input.long]" + ")" * 3,
+    ],
+    ids=["digits", "join", "lists", "escapes", "texts"],
+)
+def test_an_expression_cannot_run_away(text: str) -> None:
+    names = {"input": {"gaps": [""] * 3_000, "long": "x" * 30_000}}
+    with pytest.raises(ExpressionError, match="more than|digits"):
+        evaluate(text, names)
+
+
+def test_a_value_that_is_filled_in_is_bounded_while_it_is_made() -> None:
+    names = {"input": {"long": "x" * 60_000}}
+    with pytest.raises(ExpressionError, match="more than"):
+        render("{{ input.long }} " * 1_000, names)
+    with pytest.raises(ExpressionError, match="more than"):
+        render(["{{ input.long }}!"] * 1_000, names)
+    with pytest.raises(ExpressionError, match="more than"):
+        render({"deep": [["{{ input }}"]] * 1_000}, names)
+    assert render(["{{ 1 }}"] * 1_000, names) == [1] * 1_000
+
+
 def test_templates_keep_kinds_and_join_texts() -> None:
     value = {
         "n": "{{ input.total }}",
