@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from contextvars import copy_context
 from functools import cache
 from itertools import chain
 from typing import Any, TypeVar, cast
@@ -104,7 +105,11 @@ class Database:
             async with self.engine.begin() as connection:
                 return await connection.run_sync(work)
         async with self._write_lock:
-            return await asyncio.get_running_loop().run_in_executor(self._write_thread, self._write, work)
+            # With the context of who asks: logs and jobs belong to its trace.
+            context = copy_context()
+            return await asyncio.get_running_loop().run_in_executor(
+                self._write_thread, lambda: context.run(self._write, work)
+            )
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         assert self._writer is not None

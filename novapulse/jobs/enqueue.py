@@ -21,6 +21,7 @@ from novapulse.core.database import bulk_insert, table_of
 from novapulse.core.errors import ConflictError, InvalidError
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
+from novapulse.core.trace import trace_id
 from novapulse.jobs.models import OPEN_STATES, Job, JobState, QueueCount
 from novapulse.jobs.tasks import Task, find_task
 
@@ -49,6 +50,7 @@ class NewJob:
     parent_id: str | None = None
     max_attempts: int | None = None  # None: as the task says
     timeout_s: float | None = None
+    trace_id: str | None = None  # None: the trace of what makes it
     id: str | None = None  # where it must be known before, or be the same at each try to make it
 
 
@@ -165,7 +167,7 @@ def _row(new: NewJob, task: Task, now: int) -> dict[str, Any]:
         "created_by": new.created_by,
         "schedule_id": new.schedule_id,
         "parent_id": new.parent_id,
-        "trace_id": None,
+        "trace_id": new.trace_id or trace_id(),
         "pinned": False,
         "run_at": run_at,
         "max_attempts": task.max_attempts if new.max_attempts is None else new.max_attempts,

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from novapulse.core import exact
 from novapulse.core.runtime import Runtime
+from novapulse.core.trace import traceparent
 from novapulse.core.version import VERSION
 from novapulse.jobs.tasks import GiveUp, JobContext, RetryLater, task
 from novapulse.webhooks.guard import URL_MAX, Guard, RefusedDestinationError, parse_target
@@ -58,7 +59,10 @@ class _Out:
 @task("http.request", queue="workflow", payload=HttpRequest, max_attempts=5, timeout_s=150, api=True)
 async def http_request(job: JobContext, payload: HttpRequest) -> dict[str, Any]:
     """Calls a URL; any answer but 2xx is a failure. The header Idempotency-Key is the job's id at each attempt."""
-    headers = {name.lower(): value for name, value in payload.headers.items()} | {"idempotency-key": job.id}
+    headers = {name.lower(): value for name, value in payload.headers.items()} | {
+        "idempotency-key": job.id,
+        "traceparent": traceparent(),
+    }
     body = b""
     if payload.json_body is not None:
         headers["content-type"] = "application/json"

@@ -160,7 +160,7 @@ def delivery_detail(view: JobView, detail: DeliveryDetail) -> JobDetail:
         traceback=None,
         timeout_s=None,
         crashes=0,
-        trace_id=None,
+        trace_id=detail.event_id.removeprefix("evt_"),  # as its header traceparent says
         attempts=attempts,
         timeline=sorted(moments, key=lambda moment: moment.at),
         logs=[],

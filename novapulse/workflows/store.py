@@ -100,7 +100,7 @@ def start_on(connection: Connection, runs: Sequence[NewRun]) -> list[tuple[str, 
             [
                 NewJob(
                     ADVANCE, {"run_id": row["id"]}, parent_id=row["id"], tenant=row["tenant"],
-                    created_by=row["created_by"],
+                    created_by=row["created_by"], trace_id=_trace(row["id"]),
                 )
                 for row in rows
                 if row["error"] is None
@@ -269,7 +269,8 @@ def _add_jobs(connection: Connection, run: Any, begun: Sequence[StepRow], now: i
     for row in begun:
         row.job_id, row.changed = new_id("job"), True
         common: Mapping[str, Any] = {
-            "id": row.job_id, "parent_id": run.id, "tenant": run.tenant, "created_by": f"Workflow {run.name}"
+            "id": row.job_id, "parent_id": run.id, "tenant": run.tenant, "created_by": f"Workflow {run.name}",
+            "trace_id": _trace(run.id),
         }  # fmt: skip
         if row.state == StepState.WAITING:
             jobs.append(NewJob(ADVANCE, {"run_id": run.id}, run_at=row.wake_at, **common))
@@ -280,6 +281,11 @@ def _add_jobs(connection: Connection, run: Any, begun: Sequence[StepRow], now: i
             jobs.append(NewJob(DO, payload, max_attempts=tries, timeout_s=limit_s, **common))
     add_jobs_on(connection, jobs)
     return [job.id for job in jobs if job.id is not None and (job.run_at is None or job.run_at <= now)]
+
+
+def _trace(run_id: str) -> str:
+    """A run is one trace, named by its own 128 bits, whoever carries it on."""
+    return run_id.removeprefix("run_")
 
 
 def _call_off(connection: Connection, job_ids: Sequence[str], now: int, by: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
@@ -19,9 +20,9 @@ async def test_a_url_is_called_and_its_answer_kept(rt: Runtime) -> None:
     with receiving(lambda arrival: answers[arrival.path]) as receiver:
         async with calling(rt, "*") as api:
 
-            async def ends(path: str, **payload: Any) -> dict[str, Any]:
+            async def ends(path: str, trace: str = "", **payload: Any) -> dict[str, Any]:
                 body = {"task": "http.request", "payload": {"url": receiver.url(path)} | payload}
-                made = await api.post("/jobs", json=body)
+                made = await api.post("/jobs", json=body, headers={"traceparent": trace})
                 assert made.status_code == 202, made.text
                 await run_jobs(rt, ["workflow"])
                 return (await api.get(f"/jobs/{made.json()['id']}")).json()
@@ -32,6 +33,13 @@ async def test_a_url_is_called_and_its_answer_kept(rt: Runtime) -> None:
             assert (arrival.method, arrival.headers["x-team"]) == ("PUT", "pay")
             assert arrival.headers["idempotency-key"] == well["id"]
             assert orjson.loads(arrival.body.replace(str(2**70).encode(), b"0")) == {"n": 0}
+            # It goes on with the trace of the call that made it, or has one of its own.
+            assert re.fullmatch(rf"00-{well['trace_id']}-[0-9a-f]{{16}}-01", arrival.headers["traceparent"])
+            traced = await ends("/ok", f"00-{'ab' * 16}-{'cd' * 8}-01")
+            assert traced["trace_id"] == "ab" * 16 != well["trace_id"]
+            assert receiver.arrivals[-1].headers["traceparent"].startswith(f"00-{'ab' * 16}-")
+            for nonsense in ("00-ab-cd-01", f"00-{'0' * 32}-{'cd' * 8}-01"):
+                assert (await ends("/ok", nonsense))["trace_id"] not in nonsense
             gone, busy = await ends("/gone"), await ends("/busy")
             assert (gone["state"], gone["error"]) == ("dead", "Answered 404.")
             assert (busy["state"], busy["attempt_count"]) == ("delayed", 1)

@@ -102,6 +102,12 @@ async def test_a_run_does_every_kind_of_step(any_rt: Runtime) -> None:
                 break
     assert run.state == "completed", run.error
     assert set(states(run).values()) == {"completed"}
+    # All of it is one trace, also what the scheduler went on with.
+    trace = run.id.removeprefix("run_")
+    async with rt.database.read() as session:
+        found = await session.execute(text(f"SELECT DISTINCT trace_id FROM job WHERE parent_id = '{run.id}'"))
+        assert found.scalars().all() == [trace]
+    assert request.headers["traceparent"].startswith(f"00-{trace}-")
     assert sorted(await events(rt)) == ["done.line"] * 3 + ["done.small"]
     by_key = {step.key: step for step in run.steps}
     assert by_key["rep"].output["report_id"].startswith("rpt_")

@@ -33,6 +33,7 @@ class Claim:
     created_at: int
     created_by: str
     tenant: str | None
+    trace_id: str | None
 
     @property
     def failures(self) -> int:
@@ -83,6 +84,7 @@ _TAKE = (
         _j.created_at,
         _j.created_by,
         _j.tenant,
+        _j.trace_id,
     )
 )
 _RENEW = (
