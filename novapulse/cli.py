@@ -13,7 +13,7 @@ import typer
 
 from novapulse.launch.configuration import load_settings
 from novapulse.launch.errors import StartError
-from novapulse.launch.jobs_cli import jobs, queue
+from novapulse.launch.jobs_cli import jobs, queue, schedules
 from novapulse.launch.workflow_cli import workflow
 
 T = TypeVar("T")
@@ -37,6 +37,7 @@ app.add_typer(apikey, name="apikey")
 app.add_typer(audit, name="audit")
 app.add_typer(jobs, name="jobs")
 app.add_typer(queue, name="queue")
+app.add_typer(schedules, name="schedules")
 app.add_typer(workflow, name="workflow")
 app.add_typer(mail, name="mail")
 report = typer.Typer(help="Reports.", no_args_is_help=True)

@@ -472,3 +472,28 @@ async def test_an_operator_has_the_same_from_a_shell(rt: Runtime) -> None:
     assert (retried[0], retried[1].split()[:2]) == (0, [dead, "waiting"])
     assert (cancelled[0], cancelled[1].split()[:2]) == (0, [waits, "cancelled"])
     assert absent == (1, "novapulse: There is no job 'job_none'.\n")
+    # Whatever else is to be done at night.
+    call = ("jobs", "create", "http.request", "--payload")
+    made, misfit, preview, why, stats, repaired, failures, schedules = await asyncio.gather(
+        novapulse(*call, '{"url": "https://example.com/"}', "--key", "one"),
+        novapulse(*call, '{"url": "ftp://example.com/"}'),
+        novapulse("jobs", "bulk", "cancel", "--queue", "workflow", "--state", "waiting", "--preview"),
+        novapulse("jobs", "why", dead),
+        novapulse("queue", "list"),
+        novapulse("queue", "repair", "email"),
+        novapulse("jobs", "failures"),
+        novapulse("schedules", "list"),
+    )
+    assert (made[0], made[1].split()[1:4]) == (0, ["waiting", "workflow", "http.request"])
+    assert (misfit[0], "payload/url" in misfit[1]) == (1, True)
+    assert (preview[0], json.loads(preview[1])["action"]) == (0, "cancel")
+    assert (why[0], why[1].splitlines()[-1]) == (0, "It begins once a worker is started.")
+    assert "paused" in next(line for line in stats[1].splitlines() if line.startswith("email"))
+    assert (repaired, failures[0], schedules) == ((0, "There was nothing to repair.\n"), 0, (0, ""))
+    id_ = made[1].split()[0]
+    assert (await novapulse("jobs", "discard", id_))[0] == 0
+    assert (await novapulse("jobs", "undo", id_))[1].split()[:2] == [id_, "waiting"]
+    pinned, begun = await asyncio.gather(
+        novapulse("jobs", "pin", id_), novapulse("jobs", "bulk", "cancel", "--queue", "workflow")
+    )
+    assert (pinned[0], begun[0], begun[1][:4]) == (0, 0, "job_")
