@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from functools import cache, wraps
 from typing import Any, NoReturn, cast
 
 from jinja2 import (
@@ -23,10 +24,11 @@ from jinja2 import (
     pass_context,
     pass_eval_context,
 )
-from jinja2.filters import sync_do_join
+from jinja2.filters import do_round, sync_do_join
 from jinja2.nodes import EvalContext
-from jinja2.runtime import Context, LoopContext
+from jinja2.runtime import Context, LoopContext, markup_join, str_join
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
 from markupsafe import Markup, escape
 
 from novapulse.core.errors import InvalidError
@@ -34,8 +36,13 @@ from novapulse.core.errors import InvalidError
 OUTPUT_MAX = 1024 * 1024
 STEPS_MAX = 20_000  # rounds of all loops of one part together
 _TEXT_MAX = 256 * 1024
+_VALUE_MAX = 1024 * 1024  # characters of a value that is worked on, with all that is in it
+_WORK_MAX = 128 * 1024 * 1024  # of all values that the filters of one part take and make
+_BITS_MAX = 1_024
+_DIGITS_MAX = 15
 _STEPS = "__steps"
 _BOUNDED = "bounded__"
+_CONCAT = "concat__"
 
 _FILTERS = (
     "abs", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "filesizeformat", "first", "float",
@@ -66,14 +73,28 @@ class _Runaway(Exception):  # noqa: N818 - it is one
     """A template that does more than it may."""
 
 
+# What is left of the work that one part may do.
+_LEFT: ContextVar[list[int] | None] = ContextVar("left", default=None)
+
+
+class _Joins(NodeTransformer):
+    """Has `a ~ b` done by a filter, which is measured."""
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802 - as Jinja names it
+        self.generic_visit(node)
+        parts = nodes.List(node.nodes, lineno=node.lineno)
+        return nodes.Filter(parts, _CONCAT, [], [], None, None, lineno=node.lineno)
+
+
 class _Language(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"*", "%", "+"})
 
     def __init__(self, *, html: bool) -> None:
-        super().__init__(autoescape=html, undefined=StrictUndefined)
-        known: dict[str, Any] = self.filters
-        ours = {"replace": _replace, "join": _join, "wordwrap": _wordwrap, _BOUNDED: _bounded}
-        self.filters: dict[str, Any] = {name: known[name] for name in _FILTERS} | ours
+        super().__init__(autoescape=html, undefined=StrictUndefined, finalize=_sized)
+        ours: dict[str, Any] = {"replace": _replace, "join": _join, "round": _round, "wordwrap": _wordwrap}
+        known: dict[str, Any] = self.filters | ours | {_CONCAT: _concat}
+        self.filters: dict[str, Any] = {name: _measured(known[name]) for name in (*_FILTERS, _CONCAT)}
+        self.filters[_BOUNDED] = _bounded
         self.globals: dict[str, Any] = {}
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -94,7 +115,12 @@ class _Language(ImmutableSandboxedEnvironment):
         # 'x' * 1_000_000_000, '%1000000000d' % 1, and lists alike.
         if operator != "+" and not (isinstance(left, (int, float)) and isinstance(right, (int, float))):
             raise _Runaway(f"{operator} is for numbers")
-        return super().call_binop(context, operator, left, right)
+        if operator == "+" and not isinstance(left, (int, float)):
+            _spend(_size(left) + _size(right))
+        made = super().call_binop(context, operator, left, right)
+        if isinstance(made, int) and made.bit_length() > _BITS_MAX:
+            raise _Runaway("a number is too large")
+        return made
 
 
 @cache
@@ -119,12 +145,13 @@ class Part:
             self.variables: frozenset[str] = frozenset(meta.find_undeclared_variables(tree))
             for loop in list(tree.find_all(nodes.For)):
                 loop.iter = nodes.Filter(loop.iter, _BOUNDED, [], [], None, None, lineno=loop.lineno)
+            _Joins().visit(tree)
             # Its file name is what errors at run time are found by.
             code = self._language.compile(tree, name, f"<{name}>")
             self._template = self._language.template_class.from_code(self._language, code, {})
         except TemplateSyntaxError as error:
             self._refuse(error.message or "cannot be read", error.lineno)
-        except RecursionError:
+        except (RecursionError, SyntaxError):  # Python's own parser has a limit as well
             self._refuse("nested too deeply")
 
     def fill(self, values: Mapping[str, Any]) -> str:
@@ -135,6 +162,7 @@ class Part:
         """
         made: list[str] = []
         size = 0
+        before = _LEFT.set([_WORK_MAX])
         try:
             for piece in self._template.generate({**values, _STEPS: [STEPS_MAX]}):
                 size += len(piece)
@@ -148,6 +176,8 @@ class Part:
             self._refuse("nested too deeply")
         except Exception as error:  # whatever the values make Python say
             self._refuse(str(error)[:300] or type(error).__name__, self._line_of(error))
+        finally:
+            _LEFT.reset(before)
         return "".join(made)
 
     def _check(self, tree: nodes.Template) -> None:
@@ -180,6 +210,77 @@ def _walk(tree: nodes.Node) -> Iterator[nodes.Node]:
         node = open_.pop()
         yield node
         open_.extend(node.iter_child_nodes())
+
+
+def _measured(work: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that takes and makes no more than it may."""
+
+    @wraps(work)  # with what Jinja has noted about it
+    def measured(*given: Any, **named: Any) -> Any:
+        for value in (*given, *named.values()):
+            _spend(_size(value))
+        made = work(*given, **named)
+        if isinstance(made, Iterator):
+            return _counted(cast("Iterator[Any]", made))
+        _spend(_size(made))
+        return made
+
+    return measured
+
+
+def _counted(items: Iterator[Any]) -> Iterator[Any]:
+    total = 0
+    for item in items:
+        total += _size(item)
+        if total > _VALUE_MAX:
+            raise _too_large()
+        yield item
+
+
+def _sized(value: Any) -> Any:
+    """A value that is written out: a list of one long text many times is short until then."""
+    _spend(_size(value))
+    return value
+
+
+def _size(value: Any) -> int:
+    """About how many characters a value has once it is written out; counted no further than it matters."""
+    size, open_ = 0, [value]
+    while open_ and size <= _VALUE_MAX:
+        each = open_.pop()
+        size += len(cast("list[Any]", each)) if isinstance(each, (str, list, tuple, dict)) else 8
+        if size > _VALUE_MAX:
+            break
+        if isinstance(each, dict):
+            open_.extend(cast("dict[Any, Any]", each).items())
+        elif isinstance(each, (list, tuple)):
+            open_.extend(cast("list[Any]", each))
+    return size
+
+
+def _spend(size: int) -> None:
+    if size > _VALUE_MAX:
+        raise _too_large()
+    left = _LEFT.get()
+    if left is not None:
+        left[0] -= size
+        if left[0] < 0:
+            raise _Runaway("does more work than a message needs")
+
+
+def _too_large() -> _Runaway:
+    return _Runaway(f"makes more than {_VALUE_MAX // 1024} KiB")
+
+
+@pass_eval_context
+def _concat(eval_context: EvalContext, parts: list[Any]) -> str:
+    return markup_join(parts) if eval_context.autoescape else str_join(parts)
+
+
+def _round(value: Any, precision: int = 0, method: Any = "common") -> float:
+    if not -_DIGITS_MAX <= precision <= _DIGITS_MAX:  # Python computes the power of ten first, however large
+        raise _Runaway(f"round takes at most {_DIGITS_MAX} digits")
+    return do_round(value, precision, method)
 
 
 @pass_context
