@@ -29,6 +29,10 @@ _IDLE_S = 20.0  # how long an open connection waits for its next request
 _IDLE_MAX = 512  # connections that wait, of all receivers together
 _WAYS_MAX = 2_048
 _CHECKED_FOR_S = 5.0  # how long a checked address is used; DNS may have changed by then
+# What frames a request or says whom it is for is written here alone: given twice, two readers read two requests.
+_FRAMING = frozenset(
+    {"connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding", "upgrade"}
+)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 
 
@@ -139,6 +143,8 @@ class Sender:
             raise ValueError("a header holds a line break")
         for name in headers:
             _check_name(name)
+            if name.lower() in _FRAMING:
+                raise ValueError(f"the header '{name}' is set by NovaPulse or may not be sent")
         if "user-agent" not in headers:
             text += f"user-agent: {self._user_agent}\r\n"
         return text.encode("ascii")

@@ -15,6 +15,7 @@ import httptools
 
 _HEAD_BYTES_MAX = 64 * 1024
 _HEADERS_MAX = 256
+_ANSWER_BYTES_MAX = 1024 * 1024  # of a whole answer; of what is longer, only the body is
 _LINE_BREAKS = ("transfer-encoding", "content-length")  # either says where a body ends (RFC 9112, 6.3)
 
 
@@ -50,6 +51,7 @@ class Connection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._answer = Answer()
         self._head_bytes = 0
+        self._bytes = 0
         self._lines = 0
         self._in_body = False
         self._complete = False
@@ -70,7 +72,7 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None and self._waiter is None, "one request at a time, on an open connection"
         self._answer = Answer()
         self._parser = httptools.HttpResponseParser(self)
-        self._head_bytes = self._lines = 0
+        self._head_bytes = self._bytes = self._lines = 0
         self._in_body = self._complete = False
         self.requests += 1
         self._waiter = asyncio.get_running_loop().create_future()
@@ -102,6 +104,7 @@ class Connection(asyncio.Protocol):
             self._answer.first_byte_at = time.perf_counter()
         if not self._in_body:
             self._head_bytes += len(data)
+        self._bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -119,6 +122,9 @@ class Connection(asyncio.Protocol):
                 self._finish(reusable=False)
             elif not self._in_body and (self._head_bytes > _HEAD_BYTES_MAX or self._lines > _HEADERS_MAX):
                 self.fail(BrokenAnswerError("its head is too large"))
+            elif self._bytes > _ANSWER_BYTES_MAX:
+                # A trailer that never ends is kept whole by the parser, until it ends.
+                self.fail(BrokenAnswerError("what is around its body is too large"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

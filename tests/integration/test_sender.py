@@ -167,6 +167,31 @@ async def test_an_endless_answer_is_hung_up_on(sender: Sender) -> None:
     assert written < 64 * 1024 * 1024, "only what fits in the buffers of the sockets"
 
 
+async def test_a_trailer_without_end_is_hung_up_on(sender: Sender) -> None:
+    written = 0
+
+    async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal written
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx: ")
+        while written < 256 * 1024 * 1024:
+            writer.write(b"a" * 65_536)
+            await writer.drain()
+            written += 65_536
+
+    outcome = await post(sender, endless, timeout_s=30)
+    assert outcome.error is ErrorCode.PROTOCOL
+    assert written < 64 * 1024 * 1024, "only what fits in the buffers of the sockets"
+
+
+@pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "connection", "expect"])
+async def test_nobody_elses_header_frames_the_request(sender: Sender, name: str) -> None:
+    async with listening(OK) as peer:
+        outcome = await sender.post(f"http://127.0.0.1:{peer.port}/", b"{}", {name: "chunked"}, 5)
+    assert not outcome.ok
+    assert not peer.heads
+    assert name in (outcome.error_detail or "")
+
+
 async def test_a_compressed_answer_stays_compressed(sender: Sender) -> None:
     bomb = gzip.compress(b"a" * 10_000_000, mtime=0)
     outcome = await post(sender, saying(answer("200 OK\ncontent-encoding: gzip", bomb)))
