@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
 
@@ -13,7 +13,6 @@ from novapulse.core.http import ApiRoute
 from novapulse.core.pagination import LIMIT_DEFAULT, LIMIT_MAX
 from novapulse.core.runtime import Runtime, current
 from novapulse.jobs import bulk, failures, modes, service
-from novapulse.jobs.counts import queue_stats
 from novapulse.jobs.schemas import (
     BulkAccepted,
     BulkIn,
@@ -31,6 +30,7 @@ from novapulse.jobs.schemas import (
     State,
     TaskView,
 )
+from novapulse.jobs.workers import WorkersView, list_workers
 from novapulse.security.policy import needs
 
 router = APIRouter(route_class=ApiRoute, tags=["Jobs"])
@@ -204,7 +204,6 @@ async def drain_queue(rt: Rt, actor: ChangesJobs, name: Id, body: NoteIn | None 
 
 
 @router.get("/workers")
-async def get_workers(rt: Rt, actor: ReadsJobs) -> dict[str, Any]:
-    """The workers that are alive."""
-    stats = await queue_stats(rt, actor)
-    return {"data": stats.workers, "next_cursor": None}
+async def get_workers(rt: Rt, actor: ReadsJobs) -> WorkersView:
+    """The workers that are alive, and what each is doing."""
+    return await list_workers(rt, actor)

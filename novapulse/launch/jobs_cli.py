@@ -203,14 +203,11 @@ def list_queues(json: Annotated[bool, typer.Option("--json", help="As `GET /queu
 
 @queue.command()
 def workers() -> None:
-    """The workers that are alive, one JSON object per line."""
+    """The workers that are alive and what each is doing, one JSON object per line."""
     from novapulse.core.actor import SYSTEM
-    from novapulse.jobs.counts import queue_stats
+    from novapulse.jobs.workers import list_workers
 
-    found = _with_runtime(lambda rt: queue_stats(rt, SYSTEM)).workers
-    if found is None:
-        raise StartError("Valkey cannot be asked which workers are alive.", "`novapulse doctor` says more.")
-    for worker in found:
+    for worker in _with_runtime(lambda rt: list_workers(rt, SYSTEM)).data:
         typer.echo(worker.model_dump_json())
 
 

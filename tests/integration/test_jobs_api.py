@@ -16,15 +16,18 @@ from sqlalchemy import text
 
 from novapulse.core.actor import SYSTEM
 from novapulse.core.clock import now_ms
-from novapulse.core.errors import ConflictError, ForbiddenError, InvalidError
-from novapulse.core.runtime import Runtime
+from novapulse.core.errors import ConflictError, ForbiddenError, InvalidError, UnavailableError
+from novapulse.core.runtime import Runtime, connect_valkey
 from novapulse.jobs import listing, retention, selecting, service
+from novapulse.jobs.engine.claim import claim
 from novapulse.jobs.enqueue import NewJob, add_job
 from novapulse.jobs.selecting import Wanted, branches
 from novapulse.jobs.tasks import GiveUp, JobContext, RetryLater, task
+from novapulse.jobs.workers import list_workers
 from tests.calls import PUBLIC_URL, calling, problem
 from tests.instance import clean_environment
 from tests.jobs import run_jobs
+from worker.heartbeat import Heartbeat
 
 
 class Work(BaseModel):
@@ -429,6 +432,39 @@ def test_a_fingerprint_of_a_delivery_is_read_as_it_was_written() -> None:
         assert selecting.read_fingerprint(selecting.fingerprint_of_delivery(*alike) or "") == alike
     for text_ in ("", "f1", f"{webhook}/", f"{webhook}/status/x", "wh_1/status/503", f"{webhook}/status/²"):
         assert selecting.read_fingerprint(text_) is None, text_
+
+
+async def test_each_worker_says_what_it_is_doing(any_rt: Runtime) -> None:
+    heartbeat = Heartbeat(any_rt.settings, "w1", {"workflow": 16}, lambda: {"workflow": 2})
+    heartbeat.start()
+    try:
+        first, second = await make(any_rt), await make(any_rt, tenant="acme")
+        await make(any_rt, run_at=now_ms() + 3_600_000)
+        await any_rt.database.run_write(
+            lambda connection: claim(connection, "workflow", owner="w1", room=9, now=now_ms())
+        )
+        async with calling(any_rt, "jobs:read") as api:
+            async with asyncio.timeout(10):
+                while not (await api.get("/workers")).json()["data"]:
+                    await asyncio.sleep(0.05)
+            (worker,) = (await api.get("/workers")).json()["data"]
+        assert (worker["name"], worker["slots"], worker["running"]) == ("w1", {"workflow": 16}, {"workflow": 2})
+        assert {(job["id"], job["task"]) for job in worker["jobs"]} == {(first, "test.work"), (second, "test.work")}
+        async with calling(any_rt, "jobs:read", tenant="acme") as api:
+            (worker,) = (await api.get("/workers")).json()["data"]
+            assert [job["id"] for job in worker["jobs"]] == [second]
+    finally:
+        heartbeat.stop()
+
+
+async def test_workers_are_unknown_and_not_none_while_valkey_is_away(
+    rt: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = connect_valkey("redis://127.0.0.1:9/0")
+    monkeypatch.setattr(rt, "valkey", away)
+    with pytest.raises(UnavailableError, match="Valkey"):
+        await list_workers(rt, SYSTEM)
+    await away.aclose()
 
 
 async def test_the_service_asks_the_actor_itself(rt: Runtime) -> None:
