@@ -140,6 +140,12 @@ class Settings(BaseSettings):
     shutdown_timeout_s: float = Field(10.0, gt=0, description="How long a stopping process lets running work finish.")
     heartbeat_ttl_s: float = Field(6.0, gt=0.5, description="A worker silent for this many seconds counts as dead.")
     job_concurrency: int = Field(16, ge=1, le=1_000, description="Jobs of a queue that a worker process runs at once.")
+    email_concurrency: int = Field(
+        0, ge=0, le=1_000, description="The same of queue `email` alone; 0: as `NOVAPULSE_JOB_CONCURRENCY`."
+    )
+    workflow_concurrency: int = Field(
+        0, ge=0, le=1_000, description="The same of queue `workflow` alone; 0: as `NOVAPULSE_JOB_CONCURRENCY`."
+    )
     task_modules: Annotated[list[str], NoDecode] = Field(
         default_factory=list, description="Python modules that declare tasks of your own."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -317,6 +318,14 @@ async def test_paused_nothing_is_begun_and_drained_only_what_was_there(any_rt: R
 
 async def _count(rt: Runtime, state: str, count: int) -> bool:
     return (await states(rt)).get(state, 0) == count
+
+
+async def test_each_queue_has_its_own_number_of_slots(rt: Runtime) -> None:
+    settings = rt.settings.model_copy(update={"job_concurrency": 7, "email_concurrency": 3, "report_concurrency": 1})
+    own = replace(rt, settings=settings)
+    assert {queue: Engine(own, queue, "w1").slots for queue in ("email", "workflow", "report")} == {
+        "email": 3, "workflow": 7, "report": 1,
+    }  # fmt: skip
 
 
 async def test_who_may_pause(rt: Runtime) -> None:

@@ -28,6 +28,7 @@ from novapulse.jobs.engine.run import Context, broken_off, cancelled, given_back
 from novapulse.jobs.enqueue import RUN_TASK
 from novapulse.jobs.models import JobState
 from novapulse.jobs.modes import Modes
+from novapulse.settings import Settings
 
 _AHEAD_MS = 50.0  # as much is claimed ahead of the slots as they work off in this time: nothing of long jobs
 _AHEAD_MAX = 400
@@ -45,6 +46,16 @@ _REFUSED_MAX = 3
 _NOT_RECORDABLE = "What became of it could not be written: the worker's log says why."
 
 log = structlog.get_logger(__name__)
+
+
+def slots_of(settings: Settings, queue: str) -> int:
+    """How many jobs of a queue a worker process runs at once."""
+    own = {
+        "email": settings.email_concurrency,
+        "workflow": settings.workflow_concurrency,
+        "report": settings.report_concurrency,  # each is a process of its own, which takes a core
+    }
+    return own.get(queue) or settings.job_concurrency
 
 
 class _Batch:
@@ -83,9 +94,7 @@ class Engine:
         self._owner = owner
         self._note = note
         self._modes = rt.part(Modes)
-        settings = rt.settings
-        # A report is a process of its own, which takes a core.
-        self.slots = settings.report_concurrency if queue == "report" else settings.job_concurrency
+        self.slots = slots_of(rt.settings, queue)
         self._held: dict[str, _Held] = {}
         self._ready: deque[_Held] = deque()
         self._running: set[_Held] = set()
