@@ -65,7 +65,8 @@ async def queue(
             html=written.html,
         ),
         attachments=[file] if file else [],
-        private=False,
+        # Who may read the outbox may not therefore read the audit log.
+        private=report.kind == "audit",
         tenant=report.tenant,
         created_by=report.created_by,
         parent_id=job.id,

@@ -239,6 +239,19 @@ async def test_a_report_tells_nothing_that_its_reader_may_not_read(rt: Runtime) 
             assert (await person.get(f"/reports/{everything['id']}/download")).status_code == 200
 
 
+async def test_a_mailed_audit_log_is_not_read_in_the_outbox(rt: Runtime) -> None:
+    await fill(rt)
+    async with calling(rt, "*") as api:
+        body = {"kind": "audit", "format": "csv", "params": DAY, "mail_to": ["ops@example.com"]}
+        assert (await api.post("/reports", json=body)).status_code == 202
+        await run_jobs(rt, ["report"])
+        (mail,) = (await api.get("/emails")).json()["data"]
+    async with calling(rt, "emails:read") as outbox:
+        detail = (await outbox.get(f"/emails/{mail['id']}")).json()
+        assert (detail["content"], detail["text"], mail["attachments"]) == ("private", None, 1)
+        problem(await outbox.get(f"/emails/{mail['id']}/attachments/1"), 404)
+
+
 async def test_a_schedule_makes_and_mails_it_once_per_time(any_rt: Runtime) -> None:
     rt = any_rt
     await fill(rt)
