@@ -32,6 +32,11 @@ _DEPTH_MAX = 5
 _ERRORS_MAX = 20
 _OWN = {"id", "name", "type", "needs", "on_error", "if", "retries", "backoff_s", "timeout_s"}
 _MAY_HOLD_SECRETS = ("url", "headers/", "json", "body")
+# Headers that frame a request, say whom it is for, or open the metadata services of clouds.
+_RESERVED_HEADERS = frozenset(
+    {"connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+_RESERVED_PREFIXES = ("metadata", "proxy-", "x-aws-ec2-", "x-google-")
 _INNER = {"then", "else", "branches", "steps"}
 _TAGS = {*STEP_TYPES, "EventTrigger", "CronTrigger", "str", "float", "list[any]"}
 
@@ -192,7 +197,7 @@ def _wrong_step(
     if step.if_ is not None:
         yield from _wrong_expression(f"{place}/if", expressions.bare(step.if_), roots, known, everywhere)
     if isinstance(step, HttpStep):
-        yield from _plain_credentials(place, step)
+        yield from _wrong_headers(place, step)
         roots |= {"secrets"}
     own = step.model_dump(by_alias=True, exclude_none=True)
     fields = {name: value for name, value in own.items() if name not in _OWN | _INNER}
@@ -208,9 +213,11 @@ def _wrong_step(
         yield FieldError(pointer, detail)
 
 
-def _plain_credentials(place: str, step: HttpStep) -> Iterator[FieldError]:
+def _wrong_headers(place: str, step: HttpStep) -> Iterator[FieldError]:
     for name, value in step.headers.items():
-        if is_credential(name) and "secrets." not in value:
+        if name.lower() in _RESERVED_HEADERS or name.lower().startswith(_RESERVED_PREFIXES):
+            yield FieldError(f"{place}/headers/{escaped(name)}", "is set by NovaPulse or may not be sent")
+        elif is_credential(name) and "secrets." not in value:
             yield FieldError(
                 f"{place}/headers/{escaped(name)}",
                 "looks like a credential, and a definition can be read by everybody who sees the workflow: "

@@ -31,8 +31,14 @@ from novapulse.workflows.expressions import ExpressionError
 
 INPUT_MAX = 128 * 1024  # of a step, as JSON
 OUTPUT_MAX = 64 * 1024
+RUN_STEPS_MAX = 20_000  # of a run, each time that a loop does one counted
+_BEGUN_MAX = 16 * 1024 * 1024  # of what the steps are given that begin at one look, as JSON
 MASKED = "***"
 _ACT_FIELDS = {"id", "name", "type", "needs", "on_error", "if_", "retries", "backoff_s", "timeout_s"}
+
+
+class _RunawayError(Exception):
+    """A run that becomes more than anybody meant; says why."""
 
 
 class StepState(StrEnum):
@@ -103,17 +109,30 @@ class Plan:
         self._definition = definition
         self._names = names
         self._now = now
+        self._begun_size = 0
 
     def make(self) -> Outcome:
         """Go as far as one can without doing anything."""
-        part = self._list(self._definition.steps, "", dict(self._names), {}, False)
+        try:
+            part = self._list(self._definition.steps, "", dict(self._names), {}, False)
+        except _RunawayError as error:
+            return self._stop(str(error))
         return Outcome(not part.open, part.error, self._culprit(part.failed))
+
+    def _stop(self, why: str) -> Outcome:
+        """End the run here and now: whatever its steps say of errors, it would go on for ever."""
+        for row in self.rows.values():
+            if row.state in OPEN:
+                row.become(StepState.CANCELLED, error=why)
+        return Outcome(True, why)
 
     def _list(
         self, steps: Sequence[Step], prefix: str, names: dict[str, Any], seen: dict[str, Any], stopping: bool
     ) -> _Part:
         part = _Part()
         over: dict[str, Any] = {}
+        # A failure that is known already stops what stands before it in the list as well.
+        stopping = stopping or any(self._has_failed(step, prefix) for step in steps)
         for number in _in_order(steps):
             step = steps[number]
             key = prefix + step.id
@@ -144,6 +163,10 @@ class Plan:
             if row.output is not None:
                 part.outputs[step.id] = row.output
 
+    def _has_failed(self, step: Step, prefix: str) -> bool:
+        row = self.rows.get(prefix + step.id)
+        return row is not None and row.state == StepState.FAILED and step.on_error == "fail"
+
     def _culprit(self, key: str | None) -> str | None:
         """The step that failed inside of the one that failed with it."""
         while key is not None:
@@ -159,6 +182,8 @@ class Plan:
         return any(row is not None and row.state in OPEN and not _is_act(row) for row in found)
 
     def _begin(self, step: Step, key: str, names: dict[str, Any]) -> StepRow:
+        if len(self.rows) >= RUN_STEPS_MAX:
+            raise _RunawayError(f"a run has at most {RUN_STEPS_MAX:,} steps, each round of a loop counted")
         row = self.rows[key] = StepRow(key, step.id, step.type, StepState.RUNNING, new=True)
         try:
             asked = None if isinstance(step, ConditionStep) else step.if_
@@ -166,7 +191,11 @@ class Plan:
                 row.become(StepState.SKIPPED)
                 return row
             row.input = self._input(step, names)
-            if len(exact.dumps(row.input)) > INPUT_MAX:
+            size = len(exact.dumps(row.input))
+            self._begun_size += size
+            if self._begun_size > _BEGUN_MAX:
+                raise _RunawayError(f"steps that begin together are given more than {_BEGUN_MAX // 1024 // 1024} MiB")
+            if size > INPUT_MAX:
                 raise ExpressionError(f"what it is given is larger than {INPUT_MAX // 1024} KiB")
         except ExpressionError as error:
             row.become(StepState.FAILED, error=str(error))

@@ -124,6 +124,11 @@ def workflow(*steps: Any, **more: Any) -> dict[str, Any]:
         (workflow({"id": "a", "type": "sing"}), "/steps/0/type", "one of webhook_event"),
         (workflow({"id": "a"}), "/steps/0/type", "missing"),
         (workflow({"id": "a", "type": "http"}), "/steps/0/url", "required"),
+        (
+            workflow({"id": "a", "type": "http", "url": "https://example.com", "headers": {"Transfer-Encoding": "x"}}),
+            "/steps/0/headers/Transfer-Encoding",
+            "may not be sent",
+        ),
         (workflow(step("a", tiemout_s=4)), "/steps/0/tiemout_s", "no such field"),
         (workflow(step("a", data={"x": ["{{ input.( }}"]})), "/steps/0/data/x/0", "cannot be read"),
         (workflow(step("a", data="{{ input.a")), "/steps/0/data", "not closed"),
@@ -265,6 +270,35 @@ def test_a_failure_stops_what_waits_and_is_done_again_alone() -> None:
     assert reopen(read_definition(definition), rows) == ["both/nap"]
     result, done = outcome(definition, lambda key: {}, rows)
     assert (result.error, done) == (None, ["both/bad", "both/never", "both/after", "end"])
+
+
+def test_a_failure_stops_what_stands_before_it_for_good() -> None:
+    nap = {"id": "nap", "type": "wait", "seconds": 1}
+    branches = [[step("left")], [step("right"), {"id": "each", "type": "loop", "items": [1], "steps": [nap]}]]
+    both = {"id": "both", "type": "parallel", "branches": branches}
+    check = {"id": "check", "type": "condition", "if": "true", "then": [both, step("after")]}
+    definition = workflow(check, step("beside", needs=[]))
+    rows: dict[str, StepRow] = {}
+    result, done = outcome(definition, lambda key: ValueError("x") if key == "beside" else {}, rows)
+    assert result.step == "beside"
+    assert "check/after" not in done
+    reopen(read_definition(definition), rows)
+    result, again = outcome(definition, lambda key: {}, rows)
+    assert result.error is None
+    assert sorted(again) == ["beside", "check/after"]
+
+
+def test_loops_within_loops_come_to_an_end() -> None:
+    nap = {"id": "nap", "type": "wait", "seconds": 0}
+    inner = {"id": "inner", "type": "loop", "items": "input.list", "steps": [nap], "on_error": "continue"}
+    definition = workflow({"id": "outer", "type": "loop", "items": "input.list", "steps": [inner]})
+    rows: dict[str, StepRow] = {}
+    names = {"input": {"list": [0] * 1_000}, "event": None, "run": {}}
+    result = Plan(read_definition(definition), names, rows, 0).make()
+    assert result.over
+    assert "at most 20,000 steps" in (result.error or "")
+    assert len(rows) <= 20_000
+    assert not any(row.state in OPEN for row in rows.values())
 
 
 def test_on_error_continue_goes_on() -> None:
