@@ -249,20 +249,23 @@ async def _http(rt: Runtime, doing: Doing) -> Done:
         status = outcome.status_code or 0
         final = outcome.error in _LASTING or (400 <= status < 500 and status not in _AGAIN)
         why = _hidden(outcome.error_detail or str(outcome.error), doing.secrets)
-        said = _hidden(outcome.response_body[:300], doing.secrets)
+        said = _hidden(outcome.response_body, doing.secrets)[:300]  # not the half of one, that nothing would find
         raise ActFailedError(f"{why} {said}".strip(), final=final, after_s=outcome.retry_after_s)
     return Done(_answer(outcome, doing.secrets))
 
 
 def _answer(outcome: Outcome, secrets: Mapping[str, str]) -> dict[str, Any]:
-    text = _hidden(outcome.response_body, secrets)
     try:
-        read = None if outcome.response_truncated else exact.loads(text)
+        read = None if outcome.response_truncated else exact.loads(outcome.response_body)
     except ValueError:
         read = None
     kind = outcome.response_headers.get("content-type", "")
-    found: dict[str, Any] = {"status": outcome.status_code, "content_type": _hidden(kind, secrets), "json": read}
-    found["body"] = text[:_BODY_KEPT] if read is None else None
+    found: dict[str, Any] = {"status": outcome.status_code, "content_type": _hidden(kind, secrets), "json": None}
+    if read is None:
+        found["body"] = _hidden(outcome.response_body, secrets)[:_BODY_KEPT]
+    else:
+        # As it is read: how JSON writes a text may hide a secret from who looks for it.
+        found |= {"json": _hidden_in(read, secrets), "body": None}
     return found
 
 
@@ -272,6 +275,16 @@ def _hidden(text: str, secrets: Mapping[str, str]) -> str:
         if len(value) >= 4:
             text = text.replace(value, MASKED)
     return text
+
+
+def _hidden_in(value: Any, secrets: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return _hidden(value, secrets)
+    if isinstance(value, list):
+        return [_hidden_in(each, secrets) for each in value]
+    if isinstance(value, dict):
+        return {_hidden(name, secrets): _hidden_in(each, secrets) for name, each in value.items()}
+    return value
 
 
 def _valid(model: type[Any], value: Any) -> Any:

@@ -202,6 +202,17 @@ async def test_failures_are_retried_then_done_again_by_hand_without_repeating_th
         assert (await runs.get_run(rt, SYSTEM, run.id)).state == "completed"
 
 
+async def test_a_secret_that_comes_back_is_not_kept_however_it_is_written(rt: Runtime) -> None:
+    said = rb'{"got": "Bearer ab\/cd+\u0065f", "ab\/cd+ef": 1}'
+    with receiving(lambda arrival: Answer(body=said)) as receiver:
+        workflow_id = await make(
+            rt, {"id": "call", "type": "http", "url": receiver.url(), "json": {"t": "{{ secrets.token }}"}}
+        )
+        await service.put_secret(rt, SYSTEM, workflow_id, "token", "ab/cd+ef")
+        run = await finished(rt, workflow_id)
+    assert run.steps[0].output["json"] == {"got": "Bearer ***", "***": 1}
+
+
 async def test_a_secret_that_is_not_set_fails_the_step_in_words(rt: Runtime) -> None:
     step = {"id": "a", "type": "http", "url": PUBLIC_URL, "headers": {"X-Token": "{{ secrets.token }}"}}
     workflow_id = await make(rt, step)
