@@ -37,6 +37,8 @@ SCHEDULE = table_of(Schedule)
 _s = SCHEDULE.c
 _FIRED_AT_ONCE = 100
 _SHOWN = 5
+# Whose schedules these are may change them; for the schedules of jobs, `jobs:write` is enough.
+_OWNERS = {"report.make": Permission.REPORTS_WRITE, "workflow.start": Permission.WORKFLOWS_WRITE}
 
 log = structlog.get_logger(__name__)
 
@@ -289,6 +291,8 @@ async def _find(session: AsyncSession, actor: Actor, id_: str, *, lock: bool = F
     row = (await session.execute(statement)).one_or_none()
     if row is None or actor.tenant not in (None, row.tenant):
         raise NotFoundError("schedule", id_)
+    if lock and row.task in _OWNERS:
+        actor.require(_OWNERS[row.task])
     return row
 
 

@@ -268,6 +268,10 @@ async def test_a_schedule_makes_and_mails_it_once_per_time(any_rt: Runtime) -> N
         schedule = (await api.post("/reports/schedules", json=body)).json()
         assert schedule["next_run_at"] > rfc3339(now_ms())
         assert [row["id"] for row in (await api.get("/reports/schedules")).json()["data"]] == [schedule["id"]]
+        async with calling(rt, "jobs:read", "jobs:write") as jobs_only:
+            problem(await jobs_only.post(f"/schedules/{schedule['id']}/run"), 403)
+            problem(await jobs_only.patch(f"/schedules/{schedule['id']}", json={"enabled": False}), 403)
+            problem(await jobs_only.delete(f"/schedules/{schedule['id']}"), 403)
         async with rt.database.write() as session:
             await session.execute(text("UPDATE schedule SET next_run_at = :at"), {"at": tick})
         await asyncio.gather(fire_schedules(rt), fire_schedules(rt))
