@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 from novapulse.core.runtime import Runtime
 
+DEAD_AFTER = 2 / 3  # of its time to live, which is three beats
+
 
 async def oldest_queued_at(rt: Runtime, queue: str, now: int) -> int:
     """When the oldest job in the queue was put there (ms); now, if it is empty.
@@ -30,7 +32,8 @@ class DeadOwners:
     async def among(self, owners: Iterable[str]) -> list[str]:
         """Those whose heartbeat has been gone for long.
 
-        Twice its time to live: a live worker is back after Valkey lost its data, a dead one is not.
+        It has run out, and two more beats are missing: a live worker is back after Valkey lost its data, a dead one
+        is not.
         """
         missing: dict[str, float] = {}
         now = time.monotonic()
@@ -38,4 +41,6 @@ class DeadOwners:
             if not await self._rt.valkey.exists(f"np:worker:{owner}"):
                 missing[owner] = self._missing.get(owner, now)
         self._missing = missing
-        return [owner for owner, since in missing.items() if now - since > self._rt.settings.heartbeat_ttl_s]
+        return [
+            owner for owner, since in missing.items() if now - since > DEAD_AFTER * self._rt.settings.heartbeat_ttl_s
+        ]

@@ -24,7 +24,7 @@ QUEUES = ("email", "workflow", "report")
 _ROWS = 5_000  # per queue and tick
 _BATCH = 100
 _SLACK_MS = 3_000  # between the mark of a job and its arrival in the queue
-_CARE_EVERY_S = 2.0  # how often lost jobs and those of dead workers are looked for
+CARE_EVERY_S = 1.0  # how often lost jobs and those of dead workers are looked for
 
 log = structlog.get_logger(__name__)
 _j = JOB.c
@@ -106,7 +106,7 @@ class _Care:
     async def run_if_due(self) -> bool:
         if time.monotonic() < self._next:
             return False
-        self._next = time.monotonic() + _CARE_EVERY_S
+        self._next = time.monotonic() + CARE_EVERY_S
         active = _j.state == JobState.ACTIVE.value
         async with self._rt.database.read() as session:
             owners = set((await session.execute(select(_j.claimed_by).where(active).distinct())).scalars())

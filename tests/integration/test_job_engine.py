@@ -16,15 +16,17 @@ from sqlalchemy import text
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms
 from novapulse.core.errors import ForbiddenError, NotFoundError
+from novapulse.core.queues import DEAD_AFTER
 from novapulse.core.runtime import Runtime
 from novapulse.jobs import modes
 from novapulse.jobs.engine import Engine
 from novapulse.jobs.engine.claim import claim
 from novapulse.jobs.engine.record import recover
 from novapulse.jobs.enqueue import NewJob, add_jobs_on
-from novapulse.jobs.handout import hand_out_jobs
+from novapulse.jobs.handout import CARE_EVERY_S, hand_out_jobs
 from novapulse.jobs.modes import Modes
 from novapulse.jobs.tasks import Backoff, GiveUp, JobContext, PutOff, RetryLater, task
+from novapulse.settings import Settings
 from novapulse.webhooks import ingest, service
 from novapulse.webhooks.schemas import EventIn, WebhookCreate
 from tests.jobs import run_jobs
@@ -355,6 +357,12 @@ async def test_the_scheduler_hands_out_what_is_due_lost_or_held_by_the_dead(any_
     await until(lambda: _recovered(any_rt))
     await run_jobs(any_rt)
     assert await states(any_rt) == {"completed": 1, "delayed": 1}
+
+
+def test_what_a_killed_worker_ran_runs_elsewhere_within_15_s_also_if_no_entry_tells_of_it() -> None:
+    """By the defaults: the beat runs out, that is seen, it stays away, that is seen, and a worker looks for work."""
+    ttl_s, tick_s, look_s = Settings.model_fields["heartbeat_ttl_s"].default, 0.5, 1.0
+    assert ttl_s + DEAD_AFTER * ttl_s + 2 * (CARE_EVERY_S + tick_s) + look_s < 15
 
 
 async def test_a_job_that_keeps_its_worker_busy_past_its_lease_is_not_run_twice_within_its_time(
