@@ -121,9 +121,7 @@ app.add_page(
     new_workflow_page, route="/workflows/new", title="New workflow · NovaPulse", on_load=WorkflowState.load_new
 )
 app.add_page(run_page, route="/workflows/runs/[run_id]", title="Run · NovaPulse", on_load=RunState.load)
-app.add_page(
-    workflow_page, route="/workflows/[workflow_id]", title="Workflow · NovaPulse", on_load=WorkflowState.load
-)
+app.add_page(workflow_page, route="/workflows/[workflow_id]", title="Workflow · NovaPulse", on_load=WorkflowState.load)
 app.add_page(board_page, route="/jobs", title="Jobs · NovaPulse", on_load=QueueChartState.load)
 app.add_page(list_page, route="/jobs/list", title="Jobs · NovaPulse", on_load=JobsState.load)
 app.add_page(failures_page, route="/jobs/failures", title="Failures · NovaPulse", on_load=FailuresState.load)

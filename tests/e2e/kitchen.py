@@ -40,7 +40,7 @@ def cook(site: Site, word: str = "lemon") -> None:
     """Jobs in every state, schedules, and a queue that is paused with a note."""
     if not is_there(site):
         return
-    done = [add(site, BAKE, cake=f"{word} {n}", password="secret") for n in range(30)]
+    done = [add(site, BAKE, cake=f"{word} {n}", password="secret") for n in range(30)]  # pragma: allowlist secret
     burnt = [add(site, BURN, cake=f"{word} {n}") for n in range(5)]
     late = [add(site, LATER, cake=word) for _ in range(3)]
     for ids, state in ((done, "completed"), (burnt, "dead"), (late, "delayed")):

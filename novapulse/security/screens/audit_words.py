@@ -70,8 +70,8 @@ _PHRASES = {
     "workflow.disabled": "turned off the triggers of workflow",
     "workflow.deleted": "deleted workflow",
     "workflow.started": "started workflow",
-    "workflow.secret_set": "set a secret of workflow",
-    "workflow.secret_deleted": "deleted a secret of workflow",
+    "workflow.secret_set": "set a secret of workflow",  # pragma: allowlist secret
+    "workflow.secret_deleted": "deleted a secret of workflow",  # pragma: allowlist secret
     "workflow_run.cancelled": "stopped a run of workflow",
     "workflow_run.retried": "had a run go on of workflow",
     "mail.retried": "sent again the message",
