@@ -36,7 +36,7 @@ from novapulse.webhooks.schemas import EventAccepted, EventIn
 
 _GROUP_ROWS = 500  # events per transaction
 _WAITING_MAX = 20_000  # events in memory before the answer is 503
-BATCH_IDS = 100  # deliveries per job
+BATCH_IDS = 200  # deliveries per job
 
 _EVENT = table_of(Event)
 _DELIVERY = table_of(Delivery)

@@ -1,4 +1,4 @@
-"""Queue `webhook`: a job carries up to 100 delivery ids."""
+"""Queue `webhook`: a job carries up to 200 delivery ids."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from novapulse.webhooks.engine import Engine
 from worker.broker import QueueBroker
 from worker.receiver import TAKEOVER_LABEL
 
-_BATCH = 100
+_BATCH = 200
 
 
 def _crew(context: Annotated[Context, TaskiqDepends()]) -> WebhookCrew:

@@ -28,7 +28,7 @@ from novapulse.webhooks.outcome import ErrorCode, Outcome
 from novapulse.webhooks.sender import Sender
 
 _CRASHES_MAX = 5  # a delivery whose claims end with the worker's death so often is not tried like that again
-_PIPELINE = 600  # deliveries claimed ahead of those being sent, so that the senders never run dry
+_PIPELINE = 500  # deliveries claimed ahead of those being sent, so that the senders never run dry
 _PAUSED = "Waits until the queue goes on."
 _STORE_DOWN = (SQLAlchemyError, OSError, TimeoutError)
 
