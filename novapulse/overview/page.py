@@ -14,7 +14,7 @@ from novapulse.ui.components import section, skeleton_rows, spark, stat_card, st
 from novapulse.ui.parts import page_link, time_ago, watch
 from novapulse.ui.shell import page_head, shell
 
-_WIDE_ONLY = ("Delayed", "Dead", "Per s")
+_WIDE_ONLY = ("Active", "Delayed", "Dead", "Per s")
 
 
 def overview_page() -> rx.Component:
@@ -189,7 +189,7 @@ def _queues() -> rx.Component:
             rx.table.row(
                 *(
                     rx.table.column_header_cell(t, class_name="np-wide-only" if t in _WIDE_ONLY else "")
-                    for t in ("Queue", "Waiting", "Active", *_WIDE_ONLY, "Health")
+                    for t in ("Queue", "Waiting", *_WIDE_ONLY, "Health")
                 )
             )
         ),
@@ -199,10 +199,9 @@ def _queues() -> rx.Component:
                 lambda q: rx.table.row(
                     rx.table.row_header_cell(q["name"].to(str)),
                     rx.table.cell(q["waiting"].to(str)),
-                    rx.table.cell(q["active"].to(str)),
                     *(
                         rx.table.cell(q[name].to(str), class_name="np-wide-only")
-                        for name in ("delayed", "dead", "per_s")
+                        for name in ("active", "delayed", "dead", "per_s")
                     ),
                     rx.table.cell(status_badge(q["health"]), title=q["why"].to(str)),
                 ),

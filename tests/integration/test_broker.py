@@ -20,6 +20,7 @@ from worker.receiver import TAKEOVER_LABEL, QueueReceiver
 
 QUEUE, TASK = "report", "report.note"
 STREAM, COUNTERS, PARKED = keys.stream(QUEUE), keys.counters(QUEUE), keys.parked(QUEUE)
+pytestmark = pytest.mark.slow  # workers, and how long they take to be taken for dead and to stop
 LIMIT_S = 20.0
 
 
