@@ -22,6 +22,7 @@ from novapulse.core.errors import ConflictError, InvalidError
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
 from novapulse.core.trace import trace_id
+from novapulse.jobs.hidden import hide_credentials
 from novapulse.jobs.models import OPEN_STATES, Job, JobState, QueueCount
 from novapulse.jobs.tasks import Task, find_task
 
@@ -147,7 +148,8 @@ class _Marks:
 def _row(new: NewJob, task: Task, now: int) -> dict[str, Any]:
     checked = task.check(new.payload)
     try:
-        payload = exact.dumps(checked.model_dump(mode="json"))
+        given = checked.model_dump(mode="json")
+        payload, shown = exact.dumps(given), exact.dumps(hide_credentials(given))
     except (PydanticSerializationError, TypeError, ValueError) as error:
         raise InvalidError.at("/payload", f"cannot be written as JSON: {error}"[:300]) from None
     if len(payload.encode()) > PAYLOAD_MAX:
@@ -160,6 +162,7 @@ def _row(new: NewJob, task: Task, now: int) -> dict[str, Any]:
         "queue": task.queue,
         "task": task.name,
         "payload": payload,
+        "searched": None if shown == payload else shown,
         "state": (JobState.WAITING if run_at <= now else JobState.DELAYED).value,
         "priority": new.priority,
         "unique_key": new.unique_key,

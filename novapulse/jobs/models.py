@@ -60,6 +60,7 @@ class Job(SQLModel, table=True):
     queue: str
     task: str
     payload: str = Field(default="{}", sa_type=Text)  # JSON object
+    searched: str | None = Field(default=None, sa_type=Text)  # the payload without what is hidden, if anything is
     state: str = JobState.WAITING
     priority: int = 5  # 0 is first, 9 is last
     unique_key: str | None = None

@@ -25,12 +25,12 @@ from novapulse.core.pagination import LIMIT_DEFAULT, Page, decode_cursor, page_o
 from novapulse.core.runtime import Runtime
 from novapulse.jobs import cron
 from novapulse.jobs.enqueue import JOB, PAYLOAD_MAX, NewJob, add_job, kick
+from novapulse.jobs.hidden import MASK, hide_credentials
 from novapulse.jobs.listing import view_of
 from novapulse.jobs.models import Schedule
 from novapulse.jobs.schemas import CronIn, CronView, JobView, ScheduleIn, SchedulePatch, ScheduleView
 from novapulse.jobs.service import find_open_task, tenant_for
 from novapulse.jobs.tasks import TASKS, Task, find_task
-from novapulse.jobs.views import MASK, hide_credentials
 from novapulse.security import audit
 
 SCHEDULE = table_of(Schedule)

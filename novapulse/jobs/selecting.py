@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, Select, Table, case, literal, or_, select, true
+from sqlalchemy import ColumnElement, Select, Table, case, func, literal, or_, select, true
 
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms
@@ -166,7 +166,8 @@ def _of_jobs(wanted: Wanted) -> list[Branch]:
         named["id"] = j.id == wanted.q
     elif wanted.q:
         text = True
-        places = (j.task, j.payload, j.unique_key)
+        # Not what views hide: a search that finds it tells it, letter by letter.
+        places = (j.task, func.coalesce(j.searched, j.payload), j.unique_key)
         named["q"] = or_(*(place.icontains(wanted.q, autoescape=True) for place in places))
     if wanted.ids is not None:
         named["id"] = j.id.in_([id_ for id_ in wanted.ids if id_.startswith("job_")])

@@ -10,14 +10,14 @@ import orjson
 
 from novapulse.core import exact
 from novapulse.core.clock import now_ms, parse_rfc3339, rfc3339
+from novapulse.jobs.hidden import hide_credentials
 from novapulse.jobs.models import JobState
 from novapulse.jobs.schemas import JobAttemptView, JobDetail, JobView, LogLine, Moments, State
 from novapulse.jobs.selecting import DELIVERY_TASK, STATE_OF, due_since, fingerprint_of_delivery
 from novapulse.jobs.tasks import TASKS
 from novapulse.webhooks.outcome import ErrorCode
-from novapulse.webhooks.schemas import DeliveryDetail, is_credential
+from novapulse.webhooks.schemas import DeliveryDetail
 
-MASK = "••••••"
 _SUMMARY = 160
 _ERROR = 500
 _ENDED = {JobState.COMPLETED: "completed", JobState.DEAD: "dead", JobState.CANCELLED: "cancelled"}
@@ -166,18 +166,6 @@ def delivery_detail(view: JobView, detail: DeliveryDetail) -> JobDetail:
         logs=[],
         children={},
     )
-
-
-def hide_credentials(value: Any) -> Any:
-    """The same without what is named like a credential: a payload is seen by more people than wrote it."""
-    if isinstance(value, dict):
-        return {
-            key: MASK if isinstance(inner, str) and inner and is_credential(str(key)) else hide_credentials(inner)
-            for key, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [hide_credentials(inner) for inner in value]
-    return value
 
 
 def _summary(payload: str) -> str:

@@ -207,6 +207,19 @@ async def test_lists_find_what_they_name_page_by_page_and_agree_with_the_counts(
         problem(await api.get(f"/jobs/{sent[0]}"), 403)
 
 
+async def test_a_search_does_not_tell_what_views_hide(any_rt: Runtime) -> None:
+    async with calling(any_rt, "jobs:read", "jobs:write") as api:
+        made = (
+            await api.post("/jobs", json={"task": "test.work", "payload": {"what": "open", "token": "zebra"}})
+        ).json()
+        assert await found(api, q='"what":"open"') == [made["id"]]
+        for query in ("zebra", "zeb", '"token":"z'):
+            assert await found(api, q=query) == [], query
+            preview = {"action": "discard", "filter": {"q": query}}
+            answer = (await api.post("/jobs/bulk/preview", json=preview)).json()
+            assert answer["matched"] == 0, answer
+
+
 async def test_a_search_looks_at_so_many_and_says_how_far_it_came(
     any_rt: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
