@@ -53,7 +53,7 @@ def _card(q: Any) -> rx.Component:
             rx.cond(may_change, _acts(q)),
             align="center",
             min_height="32px",
-            spacing="2",
+            spacing="1",
         ),
         rx.box(_why(q), class_name="np-queue-why"),
         rx.el.dl(*(_number(q, each) for each in _NUMBERS), class_name="np-queue-numbers"),
