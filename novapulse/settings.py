@@ -18,12 +18,19 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
 
 from novapulse.mail.server import parse_smtp_url
 from novapulse.security.rates import Rates, parse_domain_rates, parse_rates
 
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")  # RFC 5321, 4.1.2, without quotes
+_DOCKER_SECRETS = "/run/secrets"
 _LONGEST_SOCKET_PATH = 100  # bytes; the limit is 108 on Linux, 104 on macOS
 
 Network = IPv4Network | IPv6Network
@@ -36,12 +43,24 @@ def _split(value: object) -> object:
     return value
 
 
+def _secrets_folders() -> list[Path]:
+    """Folders that may hold files named like settings: the one that is set, else Docker's and systemd's."""
+    chosen = os.environ.get("NOVAPULSE_SECRETS_DIR")
+    usual = [_DOCKER_SECRETS, os.environ.get("CREDENTIALS_DIRECTORY", "")]
+    return [Path(name) for name in ([chosen] if chosen else usual) if name and Path(name).is_dir()]
+
+
 class Settings(BaseSettings):
     """The settings of one process; see `docs/configuration.md` for prose."""
 
     model_config = SettingsConfigDict(env_prefix="NOVAPULSE_", extra="ignore", frozen=True)
 
     # Where things are
+    secrets_dir: Path | None = Field(
+        None,
+        description="Folder of files named like settings, each holding one's value; empty: `/run/secrets` and the "
+        "folder of systemd's credentials, where they are. A variable of the environment goes before a file.",
+    )
     data_dir: Path = Field(Path(".novapulse"), description="Holds the SQLite file, Valkey's data, keys and reports.")
     database_url: str = Field("", description="Postgres or SQLite URL; empty means SQLite in the data folder.")
     redis_url: str = Field("", description="Valkey/Redis URL; empty means the embedded Valkey.")
@@ -80,6 +99,13 @@ class Settings(BaseSettings):
     max_batch_bytes: int = Field(4 * 1024**2, ge=1024, description="Largest body of a batch of events, in bytes.")
     disable_after_s: int = Field(
         5 * 24 * 3600, ge=60, description="A webhook with only failures for this many seconds is disabled."
+    )
+
+    event_retention_days: int = Field(
+        90, ge=1, description="Deliveries are kept this long after they ended, and events as long as their deliveries."
+    )
+    attempt_retention_days: int = Field(
+        30, ge=1, description="What was sent and answered, attempt by attempt, is kept this long."
     )
 
     # Sessions
@@ -166,6 +192,25 @@ class Settings(BaseSettings):
         120.0, ge=10, description="A queue whose backlog grew for this many seconds is degraded."
     )
     queue_growing_min: int = Field(100, ge=1, description="A backlog of fewer jobs than this is not called growing.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic names them
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Where settings come from, first found first taken: arguments, the environment, files of secrets."""
+        return init_settings, env_settings, SecretsSettingsSource(settings_cls, secrets_dir=_secrets_folders())
+
+    @field_validator("secrets_dir")
+    @classmethod
+    def _secrets_dir(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_dir():
+            raise ValueError("there is no such folder")
+        return value
 
     @field_validator("allow_private_networks", mode="before")
     @classmethod

@@ -26,6 +26,7 @@ from novapulse.security.housekeeping import tidy_accounts
 from novapulse.settings import Settings
 from novapulse.tasks import load_all_tasks
 from novapulse.webhooks.handout import hand_out
+from novapulse.webhooks.retention import delete_old_events
 from novapulse.workflows.settle import delete_old_runs, settle_runs
 from worker import keys
 from worker.enqueue import make_enqueue
@@ -56,6 +57,7 @@ _WORK: tuple[tuple[Callable[[Runtime], Awaitable[object]], float], ...] = (
     (fire_schedules, 0.5),
     (finish_discards, 1.0),
     (delete_old_jobs, 60.0),
+    (delete_old_events, 60.0),
     (sample, 1.0),
     (reconcile, 5.0),
     (_housekeeping, 60.0),

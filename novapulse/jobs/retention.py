@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, false, select
 
+from novapulse.core.batches import AT_ONCE, in_batches
 from novapulse.core.clock import now_ms
 from novapulse.core.ids import floor_id
 from novapulse.core.runtime import Runtime
@@ -14,8 +15,6 @@ from novapulse.jobs.models import JobState
 from novapulse.jobs.selecting import QUEUES
 
 _DAY_MS = 24 * 3600 * 1000
-_AT_ONCE = 1_000  # in one transaction: others want to write too
-_ROUNDS = 20  # of each kind, before others have their turn
 _DEAD_TIMES = 4  # dead jobs are kept so many times as long: somebody has to look at them
 _ENDED = (JobState.COMPLETED.value, JobState.CANCELLED.value, JobState.DEAD.value)
 _j = JOB.c
@@ -25,7 +24,7 @@ async def finish_discards(rt: Runtime) -> None:
     """Delete what was discarded ten seconds ago and not taken back."""
     now = now_ms()
     u = UNDO.c
-    over = select(u.job_id).where(u.act == "discard", u.until <= now).limit(_AT_ONCE)
+    over = select(u.job_id).where(u.act == "discard", u.until <= now).limit(AT_ONCE)
     async with rt.database.read() as session:
         if (await session.execute(select(u.job_id).where(u.until <= now).limit(1))).first() is None:
             return
@@ -48,18 +47,14 @@ async def delete_old_jobs(rt: Runtime) -> int:
         for queue in QUEUES:
             # What ended before then was made before then: of the index of state, queue and id, only that part is read.
             old = and_(_j.state == state, _j.queue == queue, _j.id < floor_id("job", before), _j.finished_at < before)
-            deleted += await _delete(rt, and_(old, _j.pinned == false()))
+            deleted += await in_batches(lambda: _delete(rt, and_(old, _j.pinned == false())))  # noqa: B023 - run at once
     return deleted
 
 
 async def _delete(rt: Runtime, old: ColumnElement[bool]) -> int:
-    deleted = 0
-    for _ in range(_ROUNDS):
-        async with rt.database.read() as session:
-            ids = list((await session.execute(select(_j.id).where(old).order_by(_j.id).limit(_AT_ONCE))).scalars())
-        if ids:
-            going = delete(JOB).where(_j.id.in_(ids), old)
-            deleted += await rt.database.run_write(lambda connection: connection.execute(going).rowcount)  # noqa: B023 - run at once
-        if len(ids) < _AT_ONCE:
-            break
-    return deleted
+    async with rt.database.read() as session:
+        ids = list((await session.execute(select(_j.id).where(old).order_by(_j.id).limit(AT_ONCE))).scalars())
+    if not ids:
+        return 0
+    going = delete(JOB).where(_j.id.in_(ids), old)
+    return await rt.database.run_write(lambda connection: connection.execute(going).rowcount)

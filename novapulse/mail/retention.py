@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, or_, update
+from sqlalchemy import ColumnElement, delete, or_, select, update
 
+from novapulse.core.batches import in_batches
 from novapulse.core.clock import now_ms
 from novapulse.core.database import table_of
 from novapulse.core.runtime import Runtime
@@ -11,6 +12,7 @@ from novapulse.mail.models import Email, EmailAttachment, EmailStatus
 
 _EMAIL, _FILE = table_of(Email), table_of(EmailAttachment)
 _DAY_MS = 24 * 3_600_000
+_AT_ONCE = 200  # with what they said, and their attachments
 _PRIVATE_MS = 60_000  # what was called off a moment ago may be taken up again
 
 
@@ -23,11 +25,24 @@ async def delete_old_mail(rt: Runtime) -> None:
     said = e.finished_at < now - rt.settings.mail_content_days * _DAY_MS
     private = e.private.is_(True) & (e.finished_at < now - _PRIVATE_MS)
     over = e.finished_at.is_not(None) & (e.status != EmailStatus.KEPT.value) & e.content.is_not(None)
+    await in_batches(lambda: _erase(rt, over & or_(said, private)), _AT_ONCE)
+    old = e.finished_at < now - rt.settings.mail_retention_days * _DAY_MS
+    await in_batches(lambda: _forget(rt, old), _AT_ONCE)
+
+
+async def _erase(rt: Runtime, over: ColumnElement[bool]) -> int:
+    e = _EMAIL.c
+    some = select(e.id).where(over).limit(_AT_ONCE)
     async with rt.database.write() as session:
-        erased = await session.execute(
-            update(_EMAIL).where(over, or_(said, private)).values(content=None).returning(e.id)
-        )
+        erased = await session.execute(update(_EMAIL).where(e.id.in_(some), over).values(content=None).returning(e.id))
         ids = list(erased.scalars())
         if ids:
             await session.execute(update(_FILE).where(_FILE.c.email_id.in_(ids)).values(content=None))
-        await session.execute(delete(_EMAIL).where(e.finished_at < now - rt.settings.mail_retention_days * _DAY_MS))
+    return len(ids)
+
+
+async def _forget(rt: Runtime, old: ColumnElement[bool]) -> int:
+    some = select(_EMAIL.c.id).where(old).limit(_AT_ONCE)
+    async with rt.database.write() as session:
+        gone = await session.execute(delete(_EMAIL).where(_EMAIL.c.id.in_(some)).returning(_EMAIL.c.id))
+        return len(gone.all())

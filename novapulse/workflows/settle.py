@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, exists, or_, select, update
 
+from novapulse.core.batches import in_batches
 from novapulse.core.clock import now_ms
 from novapulse.core.runtime import Runtime
 from novapulse.jobs.enqueue import JOB
@@ -88,4 +89,9 @@ async def delete_old_runs(rt: Runtime) -> None:
     """Delete runs that ended long ago, with their steps."""
     before = now_ms() - rt.settings.run_retention_days * 86_400_000
     old = select(_r.id).where(_r.finished_at < before).limit(_BATCH)
-    await rt.database.run_write(lambda connection: connection.execute(delete(RUN).where(_r.id.in_(old))))
+    await in_batches(
+        lambda: rt.database.run_write(
+            lambda connection: connection.execute(delete(RUN).where(_r.id.in_(old))).rowcount
+        ),
+        _BATCH,
+    )
