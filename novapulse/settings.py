@@ -15,7 +15,7 @@ from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
@@ -31,6 +31,7 @@ from novapulse.security.rates import Rates, parse_domain_rates, parse_rates
 
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")  # RFC 5321, 4.1.2, without quotes
 _DOCKER_SECRETS = "/run/secrets"
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _LONGEST_SOCKET_PATH = 100  # bytes; the limit is 108 on Linux, 104 on macOS
 
 Network = IPv4Network | IPv6Network
@@ -48,6 +49,17 @@ def _secrets_folders() -> list[Path]:
     chosen = os.environ.get("NOVAPULSE_SECRETS_DIR")
     usual = [_DOCKER_SECRETS, os.environ.get("CREDENTIALS_DIRECTORY", "")]
     return [Path(name) for name in ([chosen] if chosen else usual) if name and Path(name).is_dir()]
+
+
+def _header_fields(text: str) -> dict[str, str]:
+    """`name=value,name=value`, percent-encoded, as OpenTelemetry's own variables have it."""
+    fields: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = part.partition("=")
+        fields[name.strip().lower()] = unquote(value.strip())
+        if not equals or not _HEADER_NAME.fullmatch(name.strip()) or not fields[name.strip().lower()].isprintable():
+            raise ValueError("must be like `name=value,name=value`, percent-encoded")
+    return fields
 
 
 class Settings(BaseSettings):
@@ -193,6 +205,37 @@ class Settings(BaseSettings):
     )
     queue_growing_min: int = Field(100, ge=1, description="A backlog of fewer jobs than this is not called growing.")
 
+    # Logs and traces
+    log_levels: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict,
+        description="Levels of single modules, e.g. `novapulse.webhooks=debug, sqlalchemy.engine=info`.",
+    )
+    access_log_sample: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of the calls that went well that the access log keeps; of others, all.",
+    )
+    otlp_endpoint: str = Field(
+        "", description="Collector of traces (OTLP over HTTP), e.g. http://127.0.0.1:4318; empty: none are exported."
+    )
+    otlp_headers: SecretStr = Field(
+        SecretStr(""), description="Headers for the collector, e.g. `authorization=Bearer%20abc,x-team=ops`."
+    )
+    trace_sample_ratio: float = Field(
+        1.0, ge=0, le=1, description="Share of traces that are exported, unless who called says so of their own."
+    )
+    trace_service_name: str = Field(
+        "novapulse",
+        min_length=1,
+        max_length=100,
+        description="Service of the traces, before `-web`, `-worker`, ...",
+    )
+    trace_instance: str = Field("", description="Instance of the traces' service; empty: host name and process id.")
+    trace_url: str = Field(
+        "", description="Where people look at a trace, e.g. https://jaeger.example.com/trace/{trace_id}."
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -246,6 +289,40 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://")
         return value.rstrip("/")
 
+    @field_validator("log_levels", mode="before")
+    @classmethod
+    def _log_levels(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = (part.strip().partition("=") for part in value.split(",") if part.strip())
+        levels = {name.strip(): level.strip().lower() for name, _, level in pairs}
+        if not all(name and level in ("debug", "info", "warning", "error") for name, level in levels.items()):
+            raise ValueError("must be like `novapulse.webhooks=debug, sqlalchemy.engine=info`")
+        return levels
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _otlp_endpoint(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("must be like http://127.0.0.1:4318")
+        if "@" in parts.netloc or parts.query:
+            raise ValueError("must hold no credentials: they belong in NOVAPULSE_OTLP_HEADERS")
+        return value
+
+    @field_validator("otlp_headers")
+    @classmethod
+    def _otlp_headers(cls, value: SecretStr) -> SecretStr:
+        _header_fields(value.get_secret_value())
+        return value
+
+    @field_validator("trace_url")
+    @classmethod
+    def _trace_url(cls, value: str) -> str:
+        if value and (urlsplit(value).scheme not in ("http", "https") or "{trace_id}" not in value):
+            raise ValueError("must start with http:// or https://, and hold {trace_id}")
+        return value
+
     @field_validator("smtp_url")
     @classmethod
     def _smtp_url(cls, value: SecretStr) -> SecretStr:
@@ -265,6 +342,15 @@ class Settings(BaseSettings):
         if value and not plain:
             raise ValueError("must be an address such as NovaPulse <novapulse@example.com>")
         return value
+
+    @cached_property
+    def otlp_header_fields(self) -> dict[str, str]:
+        """The headers for the collector of traces."""
+        return _header_fields(self.otlp_headers.get_secret_value())
+
+    def trace_address(self, trace_id: str) -> str:
+        """Where people look at a trace; empty: nowhere."""
+        return self.trace_url.replace("{trace_id}", trace_id)
 
     @cached_property
     def mail_sender(self) -> str:
