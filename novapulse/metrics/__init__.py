@@ -1,0 +1,1 @@
+"""What NovaPulse counts of itself, for Prometheus: `definitions` names it, `sheet` keeps it, `render` tells it."""
