@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
 from functools import cache
 from itertools import chain
@@ -26,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, c
 from sqlmodel import SQLModel
 
 from novapulse.core import exact
+from novapulse.metrics.definitions import DB_QUERY, DB_TRANSACTION, DB_WRITERS
 
 _BUSY_TIMEOUT_MS = 15_000
 _POLL_MS = (
@@ -39,7 +40,7 @@ T = TypeVar("T")
 class Database:
     """One engine per process."""
 
-    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+    def __init__(self, url: str, *, pool_size: int = 8, statement_limit_s: float | None = 30) -> None:
         self.is_sqlite = url.startswith("sqlite")
         options: dict[str, Any] = {
             "pool_size": pool_size,
@@ -49,9 +50,11 @@ class Database:
             "json_deserializer": exact.loads,
         }
         if not self.is_sqlite:
-            # A statement that outlives 30 s is a fault, not work; a dead connection is noticed before use.
-            options |= {"pool_pre_ping": True, "connect_args": {"timeout": 5, "command_timeout": 30}}
+            # A statement that outlives its limit is a fault, not work; a dead connection is noticed before use.
+            connecting = {"timeout": 5, "command_timeout": statement_limit_s}
+            options |= {"pool_pre_ping": True, "connect_args": connecting}
         self.engine: AsyncEngine = create_async_engine(url, **options)
+        _time_statements(self.engine.sync_engine, "pool")
         self._write_lock = asyncio.Lock()
         self._writer: Engine | None = None
         if self.is_sqlite:
@@ -65,6 +68,7 @@ class Database:
                 **options,
             )
             _tune_sqlite(self._writer, poll_ms=_POLL_MS)
+            _time_statements(self._writer, "writer")
             self._write_thread = ThreadPoolExecutor(1, "database-writer")
 
     @asynccontextmanager
@@ -86,14 +90,15 @@ class Database:
     @asynccontextmanager
     async def write_connection(self) -> AsyncGenerator[AsyncConnection]:
         """The same without the ORM, for the bulk writes of the hot paths."""
-        if self.is_sqlite:
-            async with self._write_lock, self.engine.connect() as connection:
-                writing = await connection.execution_options(novapulse_write=True)
-                async with writing.begin():
-                    yield writing
-        else:
-            async with self.engine.begin() as connection:
-                yield connection
+        with _counted_write():
+            if self.is_sqlite:
+                async with self._write_lock, self.engine.connect() as connection:
+                    writing = await connection.execution_options(novapulse_write=True)
+                    async with writing.begin():
+                        yield writing
+            else:
+                async with self.engine.begin() as connection:
+                    yield connection
 
     async def run_write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in one transaction: committed when it returns, rolled back when it raises.
@@ -101,15 +106,16 @@ class Database:
         On SQLite it runs in a thread, so that a transaction of many statements does not wait for a
         turn of the event loop after each one; on Postgres it is driven by the loop.
         """
-        if self._writer is None:
-            async with self.engine.begin() as connection:
-                return await connection.run_sync(work)
-        async with self._write_lock:
-            # With the context of who asks: logs and jobs belong to its trace.
-            context = copy_context()
-            return await asyncio.get_running_loop().run_in_executor(
-                self._write_thread, lambda: context.run(self._write, work)
-            )
+        with _counted_write():
+            if self._writer is None:
+                async with self.engine.begin() as connection:
+                    return await connection.run_sync(work)
+            async with self._write_lock:
+                # With the context of who asks: logs and jobs belong to its trace.
+                context = copy_context()
+                return await asyncio.get_running_loop().run_in_executor(
+                    self._write_thread, lambda: context.run(self._write, work)
+                )
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         assert self._writer is not None
@@ -168,6 +174,29 @@ def _compiled_insert(
         (name, table.c[name].type.dialect_impl(dialect).bind_processor(dialect)) for name in compiled.positiontup
     ]
     return str(compiled), processors
+
+
+@contextmanager
+def _counted_write() -> Generator[None]:
+    began = time.perf_counter()
+    DB_WRITERS.add(1)
+    try:
+        yield
+    finally:
+        DB_WRITERS.add(-1)
+        DB_TRANSACTION.observe(time.perf_counter() - began)
+
+
+def _time_statements(engine: Engine, connection: str) -> None:
+    DB_QUERY.place((connection,))  # here, because the writer's statements end in a thread
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _before(_c: Any, _cu: Any, _s: Any, _p: Any, context: Any, _m: Any) -> None:  # pyright: ignore[reportUnusedFunction]
+        context.novapulse_began = time.perf_counter()
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def _after(_c: Any, _cu: Any, _s: Any, _p: Any, context: Any, _m: Any) -> None:  # pyright: ignore[reportUnusedFunction]
+        DB_QUERY.observe(time.perf_counter() - context.novapulse_began, connection)
 
 
 def _tune_sqlite(engine: Engine, *, poll_ms: int = _BUSY_TIMEOUT_MS) -> None:

@@ -69,29 +69,48 @@ async def upgrade_database(settings: Settings) -> None:
         await asyncio.to_thread(upgrade, settings.database)
 
 
+async def downgrade_database(settings: Settings, revision: str) -> None:
+    """Take migrations back to a revision, with what they made.
+
+    Raises:
+        StartError: there is no such revision, or the database cannot be reached or changed.
+    """
+    from novapulse.core.migrations import downgrade
+
+    with _database_faults(settings):
+        await asyncio.to_thread(downgrade, settings.database, revision)
+
+
 async def check_database(settings: Settings) -> str:
     """Connect, and see whether the tables are up to date; returns what was found in words.
 
     Raises:
         StartError: it cannot be reached, or is behind.
     """
-    from novapulse.core.migrations import pending
+    from novapulse.core.migrations import revision_of
 
     with _database_faults(settings):
         database = Database(settings.database)
         try:
-            if await pending(database):
-                raise StartError("The database is behind this version.", "Run `novapulse db upgrade`.")
+            revision = await revision_of(database)
         finally:
             await database.close()
+        revision.require_known()
+    if revision.behind:
+        was = f"at revision {revision.now} of {revision.head}" if revision.now else "empty"
+        raise StartError(f"The database is behind this version ({was}).", "Run `novapulse db upgrade`.")
     return f"up to date ({_database_place(settings)})"
 
 
 @contextmanager
 def _database_faults(settings: Settings) -> Generator[None]:
-    """Turns every way in which the database can fail to be there into a `StartError`."""
+    """Turns every way in which the database can fail to be there, or be of use, into a `StartError`."""
+    from novapulse.core.migrations import RevisionError
+
     try:
         yield
+    except RevisionError as error:
+        raise StartError(error.problem, error.remedy) from error
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise StartError(
             f"NOVAPULSE_DATABASE_URL cannot be used: {_first_line(error)}.",

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import JSON, Boolean, Connection, LargeBinary, MetaData, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import SQLModel
 
@@ -23,7 +22,17 @@ import novapulse.security.models
 import novapulse.webhooks.models
 import novapulse.workflows.models  # noqa: F401 - the tables of all are compared
 from novapulse.core.database import Database
-from novapulse.core.migrations import _config, pending, upgrade
+from novapulse.core.migrations import (
+    RevisionError,
+    downgrade,
+    downgrade_on,
+    pending,
+    revision_of,
+    revisions,
+    upgrade,
+    upgrade_on,
+)
+from novapulse.jobs.conservation import _differences
 from tests.conftest import fresh_postgres, make_settings
 
 
@@ -88,15 +97,91 @@ async def test_the_comparison_notices_a_missing_column_and_index(url: str) -> No
         await database.close()
 
 
-async def test_pending_is_true_until_the_latest_migration_ran(url: str) -> None:
+async def test_a_database_is_behind_until_the_latest_migration_ran_and_a_newer_one_is_left_alone(url: str) -> None:
     database = Database(url)
     try:
         assert await pending(database)
         await asyncio.to_thread(upgrade, url)
         assert not await pending(database)
-        async with database.write() as session:
-            await session.execute(text("UPDATE alembic_version SET version_num = 'older'"))
+        await asyncio.to_thread(downgrade, url, revisions()[-2])
         assert await pending(database)
+        async with database.write() as session:
+            await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        # A process that runs goes on: the newer version's migrations leave what it uses.
+        assert not await pending(database)
+        for act in (lambda: upgrade(url), lambda: downgrade(url, "0001")):
+            with pytest.raises(RevisionError, match=r"of a newer NovaPulse \(revision 9999; .*novapulse db downgrade"):
+                await asyncio.to_thread(act)
+        assert (await revision_of(database)).now == "9999"
+    finally:
+        await database.close()
+
+
+_SEEDED = {"alembic_version", "audit_head", "routing_version"}  # hold the one row they ever have
+Rows = dict[str, dict[str, Any]]
+
+
+def plant(connection: Connection) -> Rows:
+    """One row in each table, whatever its columns; by table."""
+    metadata = MetaData()
+    metadata.reflect(connection)
+    planted: Rows = {}
+    for table in metadata.sorted_tables:
+        row: dict[str, Any] = {}
+        for column in table.columns:
+            if column.foreign_keys:
+                parent = next(iter(column.foreign_keys)).column
+                row[column.name] = planted[parent.table.name][parent.name]
+            elif isinstance(column.type, Boolean):
+                row[column.name] = True
+            elif isinstance(column.type, JSON):
+                row[column.name] = ["planted"]
+            elif isinstance(column.type, LargeBinary):
+                row[column.name] = b"\0\xff"
+            else:
+                row[column.name] = 7 if column.type.python_type in (int, float) else f"{column.name} of {table.name}"
+        if table.name not in _SEEDED:
+            connection.execute(table.insert().values(row))
+            planted[table.name] = row
+    return planted
+
+
+def found(connection: Connection, planted: Rows) -> Rows:
+    """What is there of what was planted, by table."""
+    metadata = MetaData()
+    metadata.reflect(connection)
+    there: Rows = {}
+    for table in metadata.sorted_tables:
+        if table.name in planted:
+            mine = [key == planted[table.name][key.name] for key in table.primary_key]
+            for row in connection.execute(table.select().where(*mine)):
+                there[table.name] = dict(row._mapping)
+    return there
+
+
+async def test_each_migration_is_taken_back_and_made_again_with_rows_in_every_table(url: str) -> None:
+    await asyncio.to_thread(upgrade, url)
+    database = Database(url)
+    try:
+        async with database.write_connection() as connection:
+            planted = await connection.run_sync(plant)
+            there = await connection.run_sync(found, planted)
+            assert there.keys() == planted.keys() >= SQLModel.metadata.tables.keys() - _SEEDED
+            for change, revision in [
+                *((downgrade_on, each) for each in revisions()[-2::-1]),
+                *((upgrade_on, each) for each in revisions()[1:]),
+            ]:
+                await connection.run_sync(change, revision)
+                tables = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+                now = await connection.run_sync(found, planted)
+                # Whatever still has a place is there, as it was.
+                assert there.keys() & set(tables) == now.keys(), revision
+                for table, row in now.items():
+                    assert row.items() >= {k: v for k, v in there[table].items() if k in row}.items(), (revision, table)
+                there = now
+            assert await connection.run_sync(_differences) == {}
+        assert {"event", "delivery", "attempt", "webhook", "webhook_secret", "user_account"} <= there.keys()
+        assert await differences(database) == []
     finally:
         await database.close()
 
@@ -147,7 +232,7 @@ async def test_mail_that_waits_gets_the_job_that_sends_it(url: str) -> None:
     database = Database(url)
     try:
         async with database.write_connection() as connection:
-            await connection.run_sync(lambda sync: command.upgrade(_config(sync), "0003"))
+            await connection.run_sync(lambda sync: upgrade_on(sync, "0003"))
             for number, status in enumerate(("pending", "sending", "sent")):
                 await connection.execute(text(old.format(number, status)))
         await asyncio.to_thread(upgrade, url)
@@ -166,7 +251,5 @@ async def test_mail_that_waits_gets_the_job_that_sends_it(url: str) -> None:
         assert [tuple(row) for row in jobs] == [
             (f"job_{n}", "email.send", "waiting", f'{{"email_id":"eml_{n}"}}') for n in (0, 1)
         ]
-        async with database.write_connection() as connection:
-            await connection.run_sync(lambda sync: command.downgrade(_config(sync), "0003"))
     finally:
         await database.close()
