@@ -13,7 +13,11 @@ import typer
 
 from novapulse.launch.configuration import load_settings
 from novapulse.launch.errors import StartError
-from novapulse.launch.jobs_cli import jobs, queue, schedules
+from novapulse.launch.jobs_cli import jobs
+from novapulse.launch.mail_cli import mail
+from novapulse.launch.queue_cli import queue, workers
+from novapulse.launch.report_cli import report
+from novapulse.launch.schedules_cli import schedules
 from novapulse.launch.workflow_cli import workflow
 
 T = TypeVar("T")
@@ -30,7 +34,6 @@ db = typer.Typer(help="The database.", no_args_is_help=True)
 user = typer.Typer(help="People who may sign in.", no_args_is_help=True)
 apikey = typer.Typer(help="Keys for programs.", no_args_is_help=True)
 audit = typer.Typer(help="The audit log.", no_args_is_help=True)
-mail = typer.Typer(help="E-mail.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.add_typer(user, name="user")
 app.add_typer(apikey, name="apikey")
@@ -40,8 +43,8 @@ app.add_typer(queue, name="queue")
 app.add_typer(schedules, name="schedules")
 app.add_typer(workflow, name="workflow")
 app.add_typer(mail, name="mail")
-report = typer.Typer(help="Reports.", no_args_is_help=True)
 app.add_typer(report, name="report")
+app.command("workers")(workers)
 
 
 def _run(work: Coroutine[object, object, T]) -> T:
@@ -95,6 +98,20 @@ def scheduler() -> None:
     from novapulse.launch.child import run
 
     run("scheduler", load_settings())
+
+
+@app.command()
+def prepare() -> None:
+    """Once, before the processes of a deployment start: check, migrate, make the first admin or print a set-up link."""
+    from novapulse.launch.preflight import check_data_dir
+    from novapulse.launch.prepare import prepare
+
+    settings = load_settings()
+    check_data_dir(settings.data_dir.resolve())
+    setup_url = _run(prepare(settings))
+    typer.echo("Valkey answers, the database is up to date.", err=True)
+    if setup_url:
+        typer.echo(setup_url)
 
 
 @db.command("upgrade")
@@ -167,43 +184,6 @@ def audit_export(
     from novapulse.launch import commands
 
     _run(commands.export_audit(load_settings(), format, since, until, sys.stdout.buffer))
-
-
-@mail.command("test")
-def mail_test(to: Annotated[str, typer.Argument(help="Where to send it.")]) -> None:
-    """Send a trial message now and say what the mail server answers."""
-    from novapulse.launch import commands
-
-    typer.echo(_run(commands.try_mail(load_settings(), to)))
-
-
-@mail.command("show")
-def mail_show(email_id: Annotated[str, typer.Argument(help="Its id, eml_...")]) -> None:
-    """Print what a message says while it is kept; also of one that no page shows, because its link opens a door."""
-    from novapulse.launch import commands
-
-    typer.echo(_run(commands.show_email(load_settings(), email_id)))
-
-
-@report.command("make")
-def report_make(
-    kind: Annotated[str, typer.Argument(help="deliveries, endpoints, queues or audit.")],
-    out: Annotated[Path, typer.Option(help="The file to write; its name ends in .pdf, .csv or .xlsx.")],
-    range_: Annotated[
-        str, typer.Option("--range", help="today, yesterday, last_24_hours, last_7_days, last_30_days, last_week, ...")
-    ] = "",
-    since: Annotated[str, typer.Option(help="In place of --range: from this RFC 3339 time.")] = "",
-    until: Annotated[str, typer.Option(help="Up to this RFC 3339 time.")] = "",
-    timezone: Annotated[str, typer.Option(help="Whose days a range is made of, e.g. Europe/Paris.")] = "UTC",
-    webhook_id: Annotated[str, typer.Option(help="Of this webhook only.")] = "",
-    tenant: Annotated[str, typer.Option(help="Of this tenant only.")] = "",
-) -> None:
-    """Make a report here and now; no worker is needed. That it was made is a row of the audit log."""
-    from novapulse.launch import commands
-
-    params = {"range": range_, "since": since, "until": until, "webhook_id": webhook_id, "tenant": tenant}
-    given = {name: value for name, value in params.items() if value} | {"timezone": timezone}
-    typer.echo(_run(commands.make_report(load_settings(), kind, out, given)), err=True)
 
 
 @app.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, get_args
 
 import orjson
@@ -72,49 +71,6 @@ async def send_event(settings: Settings, type_: str, data: str, tenant: str | No
         return json.dumps(accepted.model_dump(mode="json"))
 
 
-async def try_mail(settings: Settings, to: str) -> str:
-    """Send a trial message; what the server said.
-
-    Raises:
-        InvalidError: not an address.
-        ConflictError: no server is set, or it did not take the message.
-    """
-    from novapulse.core.errors import ConflictError
-    from novapulse.mail.schemas import check_address
-    from novapulse.mail.sending import try_server
-
-    try:
-        check_address(to)
-    except ValueError as error:
-        raise InvalidError.at("/to", str(error)) from None
-    async with local_runtime(settings) as rt:
-        tried = await try_server(rt, SYSTEM, to)
-    if not tried.ok:
-        raise ConflictError(f"The message was not taken: {tried.words}")
-    how = "encrypted" if tried.encrypted else "not encrypted"
-    return f"The message was taken ({how}, {tried.duration_ms} ms): {tried.words}"
-
-
-async def show_email(settings: Settings, email_id: str) -> str:
-    """What a message says, private or not: who may read the data folder and the key may read it anyway.
-
-    Raises:
-        NotFoundError: there is none.
-        ConflictError: it is erased.
-    """
-    from novapulse.core.errors import ConflictError
-    from novapulse.mail.sending import find
-    from novapulse.mail.service import open_message
-
-    async with local_runtime(settings) as rt:
-        async with rt.database.read() as session:
-            row = await find(session, SYSTEM, email_id)
-        if row.content is None:
-            raise ConflictError("What this message said is erased.")
-        message = open_message(rt, row.id, row.content)
-    return f"To: {row.recipient}\nSubject: {message.subject}\n\n{message.text or message.html}"
-
-
 async def verify_audit(settings: Settings, expect: str | None) -> Verdict:
     """Verify the audit log, and that it still has the row noted as `SEQ:SEAL`."""
     from novapulse.security.audit_verify import verify
@@ -154,19 +110,3 @@ async def demo(settings: Settings, *, remove: bool) -> None:
             await tool.remove(rt)
         else:
             await tool.run(rt)
-
-
-async def make_report(settings: Settings, kind: str, out: Path, params: dict[str, str]) -> str:
-    """Make a report; returns what there is to say of it."""
-    import sys
-
-    from novapulse.reports.command import make_here
-
-    def tell(done: float, text: str) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{done:4.0%}  {text}", end="", file=sys.stderr, flush=True)
-
-    given = {"kind": kind, "format": out.suffix.removeprefix("."), "params": params}
-    async with local_runtime(settings) as rt:
-        made = await make_here(rt, given, out, tell)
-    return f"{out}: {made.rows:,} rows, {made.bytes:,} bytes"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +23,6 @@ from novapulse.jobs.selecting import Wanted, branches
 from novapulse.jobs.tasks import GiveUp, JobContext, RetryLater, task
 from novapulse.jobs.workers import list_workers
 from tests.calls import PUBLIC_URL, calling, problem
-from tests.instance import clean_environment
 from tests.jobs import run_jobs
 from worker.heartbeat import Heartbeat
 
@@ -486,63 +483,3 @@ async def test_the_service_asks_the_actor_itself(rt: Runtime) -> None:
     for act in (service.retry_job, service.cancel_job, service.discard_job, service.undo_job, service.get_job):
         with pytest.raises(ForbiddenError):
             await act(rt, nobody, id_)
-
-
-async def test_an_operator_has_the_same_from_a_shell(rt: Runtime) -> None:
-    waits, dead = await make(rt), await make(rt, payload={"what": "fail"})
-    await set_rows(rt, "UPDATE job SET state = 'dead', error = 'refused' WHERE id = :id", id=dead)
-
-    async def novapulse(*arguments: str) -> tuple[int, str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "novapulse.cli",
-            *arguments,
-            env=clean_environment(data_dir=str(rt.settings.data_dir), redis_url=rt.settings.redis_url),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate()
-        return process.returncode or 0, output.decode()
-
-    listed, shown, wrong, paused = await asyncio.gather(
-        novapulse("jobs", "list", "--state", "dead", "--json"),
-        novapulse("jobs", "show", waits),
-        novapulse("jobs", "list", "--state", "lost"),
-        novapulse("queue", "pause", "email", "--note", "The provider is down."),
-    )
-    assert (listed[0], json.loads(listed[1])["id"]) == (0, dead)
-    assert (shown[0], json.loads(shown[1])["timeline"][0]["what"]) == (0, "created")
-    assert (wrong[0], "waiting, active" in wrong[1]) == (1, True)
-    assert paused == (0, "email is paused\n")
-    retried, cancelled, absent = await asyncio.gather(
-        novapulse("jobs", "retry", dead), novapulse("jobs", "cancel", waits), novapulse("jobs", "show", "job_none")
-    )
-    assert (retried[0], retried[1].split()[:2]) == (0, [dead, "waiting"])
-    assert (cancelled[0], cancelled[1].split()[:2]) == (0, [waits, "cancelled"])
-    assert absent == (1, "novapulse: There is no job 'job_none'.\n")
-    # Whatever else is to be done at night.
-    call = ("jobs", "create", "http.request", "--payload")
-    made, misfit, preview, why, stats, repaired, failures, schedules = await asyncio.gather(
-        novapulse(*call, '{"url": "https://example.com/"}', "--key", "one"),
-        novapulse(*call, '{"url": "ftp://example.com/"}'),
-        novapulse("jobs", "bulk", "cancel", "--queue", "workflow", "--state", "waiting", "--preview"),
-        novapulse("jobs", "why", dead),
-        novapulse("queue", "list"),
-        novapulse("queue", "repair", "email"),
-        novapulse("jobs", "failures"),
-        novapulse("schedules", "list"),
-    )
-    assert (made[0], made[1].split()[1:4]) == (0, ["waiting", "workflow", "http.request"])
-    assert (misfit[0], "payload/url" in misfit[1]) == (1, True)
-    assert (preview[0], json.loads(preview[1])["action"]) == (0, "cancel")
-    assert (why[0], why[1].splitlines()[-1]) == (0, "It begins once a worker is started.")
-    assert "paused" in next(line for line in stats[1].splitlines() if line.startswith("email"))
-    assert (repaired, failures[0], schedules) == ((0, "There was nothing to repair.\n"), 0, (0, ""))
-    id_ = made[1].split()[0]
-    assert (await novapulse("jobs", "discard", id_))[0] == 0
-    assert (await novapulse("jobs", "undo", id_))[1].split()[:2] == [id_, "waiting"]
-    pinned, begun = await asyncio.gather(
-        novapulse("jobs", "pin", id_), novapulse("jobs", "bulk", "cancel", "--queue", "workflow")
-    )
-    assert (pinned[0], begun[0], begun[1][:4]) == (0, 0, "job_")

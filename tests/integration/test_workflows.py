@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text, update
-from typer.testing import CliRunner
 
-from novapulse.cli import app
 from novapulse.core.actor import SYSTEM, Actor, Permission
 from novapulse.core.errors import ConflictError, ForbiddenError, NotFoundError, ReauthenticationError
 from novapulse.core.runtime import Runtime
 from novapulse.jobs import acts as job_acts
 from novapulse.jobs.enqueue import JOB
-from novapulse.launch.errors import StartError
 from novapulse.webhooks import ingest
 from novapulse.webhooks.schemas import EventIn
 from novapulse.workflows import acts, runs, service
@@ -415,25 +410,6 @@ def parse_step(step: dict[str, Any]) -> Any:
 async def test_validation_says_lines(rt: Runtime) -> None:
     found = await service.validate(rt, SYSTEM, DefinitionIn(source="name: X\nsteps: [\n"))
     assert found.errors[0].line == 3
-
-
-def test_the_command_line(tmp_path: Path, sqlite_template: Path, valkey_url: str) -> None:
-    shutil.copy(sqlite_template, tmp_path)
-    environment = {"NOVAPULSE_DATA_DIR": str(tmp_path), "NOVAPULSE_REDIS_URL": valkey_url}
-    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
-    good.write_text("name: From a file\nsteps:\n  - id: a\n    type: wait\n    seconds: 0\n")
-    bad.write_text("name: X\nsteps:\n  - id: a\n    type: letter\n")
-
-    def call(*arguments: str) -> Any:
-        return CliRunner().invoke(app, ["workflow", *arguments], env=environment)
-
-    refused = call("validate", str(bad))
-    assert refused.exit_code == 1 and f"{bad}:4: /steps/0/type must be one of" in refused.output
-    assert call("save", str(bad)).exit_code == 1
-    first, second = call("save", str(good)), call("save", str(good))
-    assert first.output.startswith("wf_") and first.output == second.output
-    assert call("run", "From a file", "--input", '{"x": 1}').output.startswith("run_")
-    assert isinstance(call("run", "Nothing of this name").exception, StartError)
 
 
 async def test_a_run_whose_only_job_is_gone_is_carried_on(any_rt: Runtime) -> None:
