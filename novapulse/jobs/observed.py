@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from redis.exceptions import RedisError
 
 from novapulse.core.runtime import Runtime
-from novapulse.webhooks.latency import BUCKET_MAX, bucket_of
+from novapulse.metrics.definitions import JOB_RUN, JOB_WAIT
+from novapulse.webhooks.latency import BUCKET_MAX, bucket_of, upper_bound_ms
 
 _FLUSH_S = 1.0
 
@@ -26,11 +27,12 @@ def key(queue: str) -> str:
 class _Seen:
     """What has come together of one queue since the last flush."""
 
-    __slots__ = ("bad", "ok", "runs", "waits")
+    __slots__ = ("bad", "ok", "run_ms", "runs", "wait_ms", "waits")
 
     def __init__(self) -> None:
         self.waits = [0] * (BUCKET_MAX + 1)
         self.runs = [0] * (BUCKET_MAX + 1)
+        self.wait_ms = self.run_ms = 0.0
         self.ok = 0
         self.bad = 0
 
@@ -56,6 +58,8 @@ class Observed:
         for wait_ms, run_ms, ok in ended:
             if wait_ms is not None:
                 waits[bucket_of(wait_ms)] += 1
+                seen.wait_ms += wait_ms
+            seen.run_ms += run_ms
             runs[bucket_of(run_ms)] += 1
             if ok:
                 seen.ok += 1
@@ -78,6 +82,10 @@ class Observed:
         except (RedisError, OSError, TimeoutError):
             for queue, own in seen.items():
                 self._keep(queue, own)
+            return
+        for queue, own in seen.items():
+            JOB_WAIT.take_in(_seconds(own.waits), own.wait_ms / 1000, queue)
+            JOB_RUN.take_in(_seconds(own.runs), own.run_ms / 1000, queue)
 
     async def _flush_soon(self) -> None:
         while True:
@@ -90,8 +98,14 @@ class Observed:
         since = self._seen.setdefault(queue, _Seen())
         since.waits = [one + other for one, other in zip(since.waits, own.waits, strict=True)]
         since.runs = [one + other for one, other in zip(since.runs, own.runs, strict=True)]
+        since.wait_ms += own.wait_ms
+        since.run_ms += own.run_ms
         since.ok += own.ok
         since.bad += own.bad
+
+
+def _seconds(counts: list[int]) -> Iterable[tuple[float, int]]:
+    return ((upper_bound_ms(bucket) / 1000, n) for bucket, n in enumerate(counts) if n)
 
 
 def _fields(own: _Seen) -> Iterable[tuple[str, int]]:

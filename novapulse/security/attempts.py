@@ -14,6 +14,7 @@ from novapulse.core.actor import Actor
 from novapulse.core.clock import now_ms, rfc3339
 from novapulse.core.database import table_of
 from novapulse.core.runtime import Runtime
+from novapulse.metrics.definitions import SIGN_INS
 from novapulse.security import audit, throttle
 from novapulse.security.devices import Caller, name_of, network_of
 from novapulse.security.models import Session, SignInCount, User
@@ -49,6 +50,7 @@ class SignInView(BaseModel):
 
 async def count(rt: Runtime, session: AsyncSession, user_id: str, result: Result, ip: str) -> None:
     """Count a try within the transaction of `session`."""
+    SIGN_INS.add(1, result)
     now = now_ms()
     insert = sqlite_insert if rt.database.is_sqlite else pg_insert
     row = insert(_COUNT).values(
@@ -71,6 +73,7 @@ async def note_failure(
     """
     async with rt.database.write() as session:
         if user is None:
+            SIGN_INS.add(1, result)
             await throttle.touch(session, throttle_key)
         else:
             await count(rt, session, user.id, result, caller.ip)

@@ -20,6 +20,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from novapulse.core.runtime import Runtime, current
+from novapulse.metrics.definitions import SOCKETS, SOCKETS_REFUSED
 from novapulse.security import csp, sessions
 from novapulse.security.authenticate import cookie_name
 from novapulse.security.origins import is_trusted_origin
@@ -28,7 +29,7 @@ SESSION_HEADER = "x-auth-request-access-token"
 ENROL_PAGE = "/settings/security/enrol"
 _SOCKET_PATH = "/_event"
 _PUBLIC_PREFIXES = (
-    *("/api/", "/assets/", "/_health", "/ping"),
+    *("/api/", "/assets/", "/_health", "/ping", "/metrics"),
     *("/login", "/setup", "/forgot", "/reset", "/invite", "/confirm-email", "/stop-reset"),
 )
 # Files of the build; whatever else has a dot in it is a page all the same.
@@ -106,7 +107,7 @@ class Gate:
             # A page is a folder of the build. Asked for without the slash, it would be answered by a redirect to the
             # whole address with the scheme of this connection, which behind a proxy with TLS is not the browser's.
             scope = {**scope, "path": path + "/"}
-        if not path.startswith("/api/"):
+        if not path.startswith("/api/") and path != "/metrics":
             scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] not in _STRIPPED]}
         await self._app(scope, receive, send_with_headers)
 
@@ -117,6 +118,7 @@ class Gate:
         trusted = is_trusted_origin(rt.settings, headers.get("origin", ""), headers.get("host", ""))
         if not trusted or live is None or not scope["path"].startswith(_SOCKET_PATH):
             why = "origin" if not trusted else "no session"
+            SOCKETS_REFUSED.add(1, why.replace(" ", "_"))
             log.info("socket_refused", why=why, origin=headers.get("origin", "")[:100])
             await receive()  # websocket.connect
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
@@ -124,11 +126,13 @@ class Gate:
         self._listen(rt)
         mine = self._sockets.setdefault(live.session_id, set())
         if len(mine) >= _SOCKETS_PER_SESSION:
+            SOCKETS_REFUSED.add(1, "too_many")
             await receive()
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             return
         ended = asyncio.Event()
         mine.add(ended)
+        SOCKETS.add(1)
         kept = [pair for pair in scope["headers"] if pair[0] not in _STRIPPED]
         kept.append((SESSION_HEADER.encode(), live.session_id.encode()))
         try:
@@ -137,6 +141,7 @@ class Gate:
             await guarded.finish()
         finally:
             mine.discard(ended)
+            SOCKETS.add(-1)
             if not mine:
                 self._sockets.pop(live.session_id, None)
 

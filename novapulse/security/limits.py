@@ -30,6 +30,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from novapulse.core.runtime import Runtime
+from novapulse.metrics.definitions import RATE_LIMITS
 from novapulse.security.rates import UNLIMITED, Limit, LocalLimiter, RateClass, Rates, Standing, Verdict
 from novapulse.settings import Settings
 
@@ -157,6 +158,11 @@ class Limits:
 
     async def check(self, rate_class: RateClass, subject: str, cost: int = 1, *, together: bool = False) -> Verdict:
         """Count a call of `subject`. `together`: and against what all strangers may try to sign in."""
+        verdict = await self._check(rate_class, subject, cost, together)
+        RATE_LIMITS.add(1, rate_class, ("unshared" if self._away else "allowed") if verdict.allowed else "refused")
+        return verdict
+
+    async def _check(self, rate_class: RateClass, subject: str, cost: int, together: bool) -> Verdict:
         limits = self._limits(rate_class, subject)
         if together:
             limits += self._limits_together()

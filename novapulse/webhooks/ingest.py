@@ -29,6 +29,7 @@ from novapulse.core.errors import ConflictError, ForbiddenError, ProblemError, T
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
 from novapulse.jobs.enqueue import count_enqueued
+from novapulse.metrics.definitions import INGEST_DELIVERIES, INGEST_WAITING, INGESTED
 from novapulse.webhooks.feed import Feed
 from novapulse.webhooks.models import Delivery, DeliveryStatus, Event, EventType
 from novapulse.webhooks.routing import Route, RoutingTable, current_table
@@ -141,6 +142,7 @@ class Ingest:
     async def submit(self, events: list[_Incoming]) -> list[EventAccepted | ProblemError]:
         """Wait until these events are committed, in one transaction."""
         if self._waiting_rows + len(events) > _WAITING_MAX:
+            INGESTED.add(len(events), "refused")
             raise UnavailableError("Too many events are waiting for the database; send this one again shortly.")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((events, done))
@@ -174,6 +176,8 @@ class Ingest:
             self._outgoing.extend(ids)
             self._follow()
             stored = [e for e in events if isinstance(e.answer, EventAccepted) and e.routes is not _DUPLICATE]
+            _count(events, stored)
+            INGEST_WAITING.set(self._waiting_rows)
             self._rt.part(Feed).tell("event", stored, _feed_item)
             if self._handing_over is None or self._handing_over.done():
                 self._handing_over = asyncio.create_task(self._hand_over())
@@ -279,6 +283,15 @@ class Ingest:
                 await enqueue_deliveries(self._rt, ids)
             except (RedisError, OSError) as error:
                 log.warning("deliveries_not_enqueued", count=len(ids), error=str(error), then="the scheduler will")
+
+
+def _count(events: Sequence[_Incoming], stored: Sequence[_Incoming]) -> None:
+    INGESTED.add(len(stored), "stored")
+    INGEST_DELIVERIES.add(sum(len(event.routes) for event in stored))
+    if len(stored) < len(events):
+        duplicates = sum(event.routes is _DUPLICATE for event in events)
+        INGESTED.add(duplicates, "duplicate")
+        INGESTED.add(len(events) - len(stored) - duplicates, "refused")
 
 
 def _feed_item(event: _Incoming) -> dict[str, Any]:

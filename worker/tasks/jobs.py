@@ -13,6 +13,7 @@ from novapulse.jobs.engine.record import Ended
 from novapulse.jobs.enqueue import RUN_TASK
 from novapulse.jobs.models import JobState
 from novapulse.jobs.observed import Observed
+from novapulse.metrics.definitions import JOB_ATTEMPTS
 from worker.broker import QueueBroker
 from worker.receiver import TAKEOVER_LABEL
 
@@ -58,6 +59,7 @@ class JobsCrew:
         await self._engine.stop(grace_s)
 
     def _note(self, ended: Ended, claim: Claim) -> None:
+        JOB_ATTEMPTS.add(1, self._queue, ended.state.value)
         if ended.state is not JobState.CANCELLED:
             waited_ms = max(0, ended.started_at - claim.run_at)
             ok = ended.state is JobState.COMPLETED
