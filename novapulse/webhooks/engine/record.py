@@ -25,6 +25,7 @@ from novapulse.core.database import bulk_insert, table_of
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
 from novapulse.jobs.observed import Observed
+from novapulse.metrics.definitions import DELIVERY_ATTEMPTS, DELIVERY_ERRORS, DELIVERY_LATENCY
 from novapulse.security import audit
 from novapulse.webhooks.audited import webhook_target
 from novapulse.webhooks.engine.claim import DELIVERY, Claim, release_next
@@ -32,7 +33,7 @@ from novapulse.webhooks.engine.targets import Target
 from novapulse.webhooks.feed import Feed
 from novapulse.webhooks.latency import bucket_of
 from novapulse.webhooks.models import Attempt, DeliveryStatus, RoutingVersion, Webhook, WebhookMinute, WebhookStatus
-from novapulse.webhooks.outcome import Outcome
+from novapulse.webhooks.outcome import ErrorCode, Outcome
 from novapulse.webhooks.retry import decide
 
 _ATTEMPT = table_of(Attempt)
@@ -114,9 +115,31 @@ class Recorder:
             del self._results[: len(group)]
             self._room.set()
             self._observed.note_many("webhook", map(_observed, group))
+            _count(group)
             for result in group:
                 self._done(result)
             self._rt.part(Feed).tell("delivery", [result for result in group if result.recorded], feed_item)
+
+
+def _count(group: Sequence[Result]) -> None:
+    delivered, first_ms, latencies = 0, 0.0, list[tuple[float, int]]()
+    for result in group:
+        outcome, claim = result.outcome, result.claim
+        if not result.recorded:
+            DELIVERY_ATTEMPTS.add(1, "lost")
+        elif outcome.error is None:
+            delivered += 1
+            if claim.attempts == 0:
+                took_ms = outcome.started_at + outcome.duration_ms - claim.created_at
+                first_ms += took_ms
+                latencies.append((took_ms / 1000, 1))
+        else:
+            DELIVERY_ATTEMPTS.add(1, result.status)
+            by_class = outcome.status_code is not None and outcome.error in (ErrorCode.STATUS, ErrorCode.REDIRECT)
+            DELIVERY_ERRORS.add(1, f"{outcome.status_code // 100}xx" if by_class else outcome.error.value)
+    if delivered:
+        DELIVERY_ATTEMPTS.add(delivered, "delivered")
+        DELIVERY_LATENCY.take_in(latencies, first_ms / 1000)
 
 
 def _observed(result: Result) -> tuple[float | None, float, bool]:
