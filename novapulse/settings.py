@@ -175,7 +175,15 @@ class Settings(BaseSettings):
     )
 
     # Workers
+    workers: int = Field(1, ge=1, le=64, description="Worker processes that `novapulse up` starts.")
     shutdown_timeout_s: float = Field(10.0, gt=0, description="How long a stopping process lets running work finish.")
+    drain_s: float = Field(
+        0.0, ge=0, description="How long a stopping web process goes on serving after it says that it is not ready."
+    )
+    probe_host: str = Field("127.0.0.1", description="Address on which a worker or scheduler answers probes.")
+    probe_port: int = Field(
+        0, ge=0, le=65535, description="Port on which a worker or scheduler answers probes and gives metrics; 0: none."
+    )
     heartbeat_ttl_s: float = Field(6.0, gt=0.5, description="A worker silent for this many seconds counts as dead.")
     job_concurrency: int = Field(16, ge=1, le=1_000, description="Jobs of a queue that a worker process runs at once.")
     email_concurrency: int = Field(
