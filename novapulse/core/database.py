@@ -25,7 +25,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlmodel import SQLModel
 
-from novapulse.core import exact
+from novapulse.core import exact, tracing
 from novapulse.metrics.definitions import DB_QUERY, DB_TRANSACTION, DB_WRITERS
 
 _BUSY_TIMEOUT_MS = 15_000
@@ -74,8 +74,9 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncSession]:
         """A session for reading; nothing is committed."""
-        async with AsyncSession(self.engine, expire_on_commit=False, autoflush=False) as session:
-            yield session
+        with tracing.transaction("read", is_sqlite=self.is_sqlite):
+            async with AsyncSession(self.engine, expire_on_commit=False, autoflush=False) as session:
+                yield session
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[AsyncSession]:
@@ -90,22 +91,37 @@ class Database:
     @asynccontextmanager
     async def write_connection(self) -> AsyncGenerator[AsyncConnection]:
         """The same without the ORM, for the bulk writes of the hot paths."""
-        with _counted_write():
+        with _counted_write(), tracing.transaction("write", is_sqlite=self.is_sqlite) as watch:
             if self.is_sqlite:
                 async with self._write_lock, self.engine.connect() as connection:
                     writing = await connection.execution_options(novapulse_write=True)
                     async with writing.begin():
+                        if watch is not None:
+                            watch.begin()
                         yield writing
             else:
                 async with self.engine.begin() as connection:
+                    if watch is not None:
+                        watch.begin()
                     yield connection
 
-    async def run_write(self, work: Callable[[Connection], T]) -> T:
+    async def run_write(self, work: Callable[[Connection], T], watch: tracing.Watch | None = None) -> T:
         """Run `work` in one transaction: committed when it returns, rolled back when it raises.
 
         On SQLite it runs in a thread, so that a transaction of many statements does not wait for a
         turn of the event loop after each one; on Postgres it is driven by the loop.
+
+        `watch`: told of its times, by who writes the span of it; else it is one of what is being done now.
         """
+        if watch is None:
+            with tracing.transaction("write", is_sqlite=self.is_sqlite) as own:
+                return await self._run_write(work if own is None else _watched(work, own))
+        try:
+            return await self._run_write(_watched(work, watch))
+        finally:
+            watch.end()
+
+    async def _run_write(self, work: Callable[[Connection], T]) -> T:
         with _counted_write():
             if self._writer is None:
                 async with self.engine.begin() as connection:
@@ -128,6 +144,14 @@ class Database:
         if self._writer is not None:
             self._write_thread.shutdown()
             self._writer.dispose()
+
+
+def _watched(work: Callable[[Connection], T], watch: tracing.Watch) -> Callable[[Connection], T]:
+    def begin(connection: Connection) -> T:
+        watch.begin()
+        return work(connection)
+
+    return begin
 
 
 def table_of(model: type[SQLModel]) -> Table:

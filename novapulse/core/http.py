@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from novapulse.core import exact, idempotency
+from novapulse.core import exact, idempotency, trace
 from novapulse.core.errors import (
     BadRequestError,
     FieldError,
@@ -25,7 +25,6 @@ from novapulse.core.errors import (
 from novapulse.core.ids import new_id
 from novapulse.core.problems import MEDIA_TYPE, problem_body
 from novapulse.core.runtime import current
-from novapulse.core.trace import enter_given
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _NUL = b"\\u0000"
@@ -59,7 +58,7 @@ class RequestId:
         request_id = given if _SANE_ID.fullmatch(given) else new_id("req")
         state: dict[str, Any] = scope.setdefault("state", {})
         state["request_id"] = request_id
-        enter_given(Headers(scope=scope).get("traceparent", ""))
+        trace.enter(trace.given(Headers(scope=scope).get("traceparent", "")) or trace.new_place())
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":

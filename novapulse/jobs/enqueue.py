@@ -15,13 +15,12 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from novapulse.core import exact
+from novapulse.core import exact, trace
 from novapulse.core.clock import now_ms
 from novapulse.core.database import bulk_insert, table_of
 from novapulse.core.errors import ConflictError, InvalidError
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
-from novapulse.core.trace import trace_id
 from novapulse.jobs.hidden import hide_credentials
 from novapulse.jobs.models import OPEN_STATES, Job, JobState, QueueCount
 from novapulse.jobs.tasks import Task, find_task
@@ -51,7 +50,7 @@ class NewJob:
     parent_id: str | None = None
     max_attempts: int | None = None  # None: as the task says
     timeout_s: float | None = None
-    trace_id: str | None = None  # None: the trace of what makes it
+    place: trace.Place | None = None  # in a trace; None: where what makes it belongs
     id: str | None = None  # where it must be known before, or be the same at each try to make it
 
 
@@ -157,6 +156,7 @@ def _row(new: NewJob, task: Task, now: int) -> dict[str, Any]:
     if not 0 <= new.priority <= 9:
         raise InvalidError.at("/priority", "from 0 (first) to 9 (last)")
     run_at = now if new.run_at is None else new.run_at
+    place = new.place or trace.here()
     return {
         "id": new.id or new_id("job"),
         "queue": task.queue,
@@ -170,7 +170,8 @@ def _row(new: NewJob, task: Task, now: int) -> dict[str, Any]:
         "created_by": new.created_by,
         "schedule_id": new.schedule_id,
         "parent_id": new.parent_id,
-        "trace_id": new.trace_id or trace_id(),
+        "trace_id": place.trace_id,
+        "parent_span": place.parent,
         "pinned": False,
         "run_at": run_at,
         "max_attempts": task.max_attempts if new.max_attempts is None else new.max_attempts,

@@ -6,9 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from novapulse.core import exact
+from novapulse.core import exact, trace
 from novapulse.core.runtime import Runtime
-from novapulse.core.trace import traceparent
 from novapulse.core.version import VERSION
 from novapulse.jobs.tasks import GiveUp, JobContext, RetryLater, task
 from novapulse.webhooks.guard import URL_MAX, Guard, RefusedDestinationError, parse_target
@@ -61,7 +60,7 @@ async def http_request(job: JobContext, payload: HttpRequest) -> dict[str, Any]:
     """Calls a URL; any answer but 2xx is a failure. The header Idempotency-Key is the job's id at each attempt."""
     headers = {name.lower(): value for name, value in payload.headers.items()} | {
         "idempotency-key": job.id,
-        "traceparent": traceparent(),
+        "traceparent": trace.traceparent(trace.here()),
     }
     body = b""
     if payload.json_body is not None:

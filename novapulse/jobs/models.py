@@ -69,6 +69,7 @@ class Job(SQLModel, table=True):
     schedule_id: str | None = None
     parent_id: str | None = None  # the job or run that it belongs to
     trace_id: str | None = None
+    parent_span: str | None = None  # within which it was made, as `core.trace.Place.parent`
     pinned: bool = False  # kept by retention, shown first
     run_at: int = Field(default=0, sa_type=BigInteger)  # not before
     max_attempts: int = 1

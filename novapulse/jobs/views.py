@@ -160,7 +160,7 @@ def delivery_detail(view: JobView, detail: DeliveryDetail) -> JobDetail:
         traceback=None,
         timeout_s=None,
         crashes=0,
-        trace_id=detail.event_id.removeprefix("evt_"),  # as its header traceparent says
+        trace_id=detail.trace_id,
         attempts=attempts,
         timeline=sorted(moments, key=lambda moment: moment.at),
         logs=[],

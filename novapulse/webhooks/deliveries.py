@@ -17,6 +17,7 @@ from novapulse.core.errors import ConflictError, NotFoundError
 from novapulse.core.ids import floor_id
 from novapulse.core.pagination import Page, decode_cursor, page_of
 from novapulse.core.runtime import Runtime
+from novapulse.core.trace import marked
 from novapulse.security import audit
 from novapulse.webhooks.audited import delivery_facts
 from novapulse.webhooks.engine.claim import release_next
@@ -87,6 +88,7 @@ async def get_delivery(rt: Runtime, actor: Actor, delivery_id: str) -> DeliveryD
             **delivery_view(delivery).model_dump(),
             body=event.body,
             webhook_url=webhook.url,
+            trace_id=marked(event.trace or event.id.removeprefix("evt_")).trace_id,
             attempts=[_attempt_view(row) for row in attempts],
         )
 

@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
 
-from novapulse.core import exact
+from novapulse.core import exact, trace, tracing
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms, rfc3339
 from novapulse.core.database import bulk_insert, table_of
@@ -30,6 +30,7 @@ from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
 from novapulse.jobs.enqueue import count_enqueued
 from novapulse.metrics.definitions import INGEST_DELIVERIES, INGEST_WAITING, INGESTED
+from novapulse.webhooks import traced
 from novapulse.webhooks.feed import Feed
 from novapulse.webhooks.models import Delivery, DeliveryStatus, Event, EventType
 from novapulse.webhooks.routing import Route, RoutingTable, current_table
@@ -63,7 +64,13 @@ async def accept(rt: Runtime, actor: Actor, event: EventIn) -> EventAccepted:
 async def accept_batch(rt: Runtime, actor: Actor, events: Sequence[EventIn]) -> list[EventAccepted | ProblemError]:
     """Store several events in one transaction; an event that cannot be taken gets an error of its own."""
     actor.require(Permission.EVENTS_WRITE)
-    return await rt.part(Ingest).submit([_prepare(actor, event, rt.settings.max_body_bytes) for event in events])
+    with tracing.span("create event", "producer", traced.CREATE) as span:
+        place = trace.current()
+        mark = None if place is None else place.mark
+        taken = [_prepare(actor, event, rt.settings.max_body_bytes, mark) for event in events]
+        if span is not None:
+            traced.taken(span, taken)
+        return await rt.part(Ingest).submit(taken)
 
 
 class StoredEvent(Protocol):
@@ -81,6 +88,8 @@ class StoredEvent(Protocol):
     def timestamp(self) -> int: ...
     @property
     def body(self) -> str: ...
+    @property
+    def trace(self) -> str | None: ...
 
 
 After = Callable[[], Awaitable[None]]
@@ -101,11 +110,13 @@ class _Incoming:
     timestamp: int
     created_at: int
     body: str
+    trace: str | None = None
+    span: tracing.Span | None = None
     answer: EventAccepted | ProblemError | None = None
     routes: list[Route] = field(default_factory=list[Route])
 
 
-def _prepare(actor: Actor, event: EventIn, max_bytes: int) -> _Incoming:
+def _prepare(actor: Actor, event: EventIn, max_bytes: int, mark: str | None) -> _Incoming:
     tenant = event.tenant if actor.tenant is None else actor.tenant
     now = now_ms()
     timestamp = now if event.timestamp is None else round(event.timestamp.timestamp() * 1000)
@@ -116,7 +127,7 @@ def _prepare(actor: Actor, event: EventIn, max_bytes: int) -> _Incoming:
         # Without a timestamp of the sender's own, a repeated call must still count as the same.
         sent = event.timestamp.isoformat() if event.timestamp else ""
         fingerprint = hashlib.sha256("\0".join((event.type, tenant or "", sent, data)).encode()).digest()
-    incoming = _Incoming(new_id("evt"), event.type, tenant, event.id, fingerprint, timestamp, now, body)
+    incoming = _Incoming(new_id("evt"), event.type, tenant, event.id, fingerprint, timestamp, now, body, mark)
     if event.tenant not in (None, tenant):
         incoming.answer = ForbiddenError(f"This key may only send events of tenant '{tenant}'.")
     elif len(data) > max_bytes:
@@ -135,6 +146,7 @@ class Ingest:
         self._waiting_rows = 0
         self._committer: asyncio.Task[None] | None = None
         self._outgoing: list[str] = []
+        self._sent_for: list[trace.Place] = []  # the spans that what goes out belongs to
         self._afters: list[After] = []
         self._following: set[asyncio.Task[None]] = set()
         self._handing_over: asyncio.Task[None] | None = None
@@ -154,6 +166,7 @@ class Ingest:
         return [_answer(event) for event in events]
 
     async def _commit_groups(self) -> None:
+        trace.enter(None)  # it serves many calls, and not only the one that began it
         while self._waiting:
             group: list[tuple[list[_Incoming], asyncio.Future[None]]] = []
             rows = 0
@@ -191,7 +204,10 @@ class Ingest:
             return await self._store(events)
 
     async def _store(self, events: list[_Incoming]) -> list[str]:
-        fresh, queued = await self._rt.database.run_write(lambda connection: self._write(connection, events))
+        watch = None if tracing.active is None else tracing.Watch()
+        fresh, queued = await self._rt.database.run_write(lambda connection: self._write(connection, events), watch)
+        if watch is not None:
+            self._sent_for += traced.committed(watch, events, is_sqlite=self._rt.database.is_sqlite)
         for event in fresh:
             event.answer = EventAccepted(
                 id=event.id, type=event.type, timestamp=rfc3339(event.timestamp), deliveries=len(event.routes)
@@ -277,10 +293,13 @@ class Ingest:
 
     async def _hand_over(self) -> None:
         """Queue what was committed, apart from the commits: a Valkey that hangs must not slow them."""
+        trace.enter(None)
         while self._outgoing:
             ids, self._outgoing = self._outgoing, []
+            places, self._sent_for = self._sent_for, []
             try:
-                await enqueue_deliveries(self._rt, ids)
+                with traced.sending(places, len(ids)):
+                    await enqueue_deliveries(self._rt, ids)
             except (RedisError, OSError) as error:
                 log.warning("deliveries_not_enqueued", count=len(ids), error=str(error), then="the scheduler will")
 
@@ -344,6 +363,7 @@ def _event_row(event: _Incoming) -> dict[str, Any]:
         "timestamp": event.timestamp,
         "created_at": event.created_at,
         "deliveries": len(event.routes),
+        "trace": event.trace,
     }
 
 

@@ -89,6 +89,7 @@ class Event(SQLModel, table=True):
     timestamp: int = _ms()  # the sender's
     created_at: int = _ms()
     deliveries: int = 0
+    trace: str | None = None  # where it belongs, as `core.trace.Place.mark`; None: a trace named by its own 128 bits
 
 
 class Delivery(SQLModel, table=True):

@@ -346,6 +346,7 @@ class DeliveryDetail(DeliveryView):
 
     body: str
     webhook_url: str
+    trace_id: str
     attempts: list[AttemptView]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from novapulse.core import exact
+from novapulse.core import exact, trace
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms, rfc3339
 from novapulse.core.database import table_of
@@ -71,7 +71,15 @@ async def send_test(
         target = (await (await session.connection()).run_sync(part.targets.load, [webhook_id], now))[webhook_id]
         event_id, delivery_id = new_id("evt"), new_id("dlv")
         body = f'{{"type":{exact.dumps(type_)},"timestamp":"{rfc3339(now)}","data":{exact.dumps(data)}}}'
-        event = {"id": event_id, "type": type_, "tenant": webhook.tenant, "tenant_key": webhook.tenant or ""}
+        place = trace.current()
+        mark = None if place is None else place.mark
+        event = {
+            "id": event_id,
+            "trace": mark,
+            "type": type_,
+            "tenant": webhook.tenant,
+            "tenant_key": webhook.tenant or "",
+        }
         await session.execute(
             insert(_EVENT), [event | {"body": body, "timestamp": now, "created_at": now, "deliveries": 1}]
         )
@@ -91,7 +99,7 @@ async def send_test(
         await (await session.connection()).run_sync(count_enqueued, "webhook", 1)
         facts = {"event_type": type_, "delivery_id": delivery_id}
         await audit.append(rt, session, actor, "webhook.tested", target=audited.webhook_target(webhook), detail=facts)
-    item = Claim(delivery_id, event_id, webhook_id, type_, 0, 0, True, 0, 1, now, body.encode())
+    item = Claim(delivery_id, event_id, webhook_id, type_, 0, 0, True, 0, 1, now, body.encode(), mark)
     headers = build_headers(item, target)
     outcome = await part.sender.post(target.url, item.body, headers, target.timeout_s)
     result = Result(item, target, outcome, loggable(headers, target))

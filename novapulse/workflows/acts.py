@@ -14,12 +14,11 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from novapulse.core import exact
+from novapulse.core import exact, trace
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms
 from novapulse.core.errors import ConflictError, FieldError, InvalidError
 from novapulse.core.runtime import Runtime
-from novapulse.core.trace import traceparent
 from novapulse.core.version import VERSION
 from novapulse.jobs.enqueue import kick
 from novapulse.jobs.tasks import PutOff
@@ -242,7 +241,7 @@ async def _http(rt: Runtime, doing: Doing) -> Done:
         headers.setdefault("content-type", "text/plain; charset=utf-8")
         body = str(given["body"]).encode()
     headers.setdefault("idempotency-key", doing.once_id)
-    headers.setdefault("traceparent", traceparent())
+    headers.setdefault("traceparent", trace.traceparent(trace.here()))
     sender = rt.part(_Out).sender
     outcome = await sender.post(str(given["url"]), body, headers, step.timeout_s, method=str(given["method"]))
     if not outcome.ok:

@@ -85,6 +85,7 @@ class WorkflowRun(SQLModel, table=True):
     error: str | None = Field(default=None, sa_type=Text)
     failed_step: str | None = None
     created_by: str = ""
+    trace: str | None = None  # where it belongs, as `core.trace.Place.mark`; None: a trace named by its own 128 bits
     created_at: int = Field(default=0, sa_type=BigInteger)
     finished_at: int | None = Field(default=None, sa_type=BigInteger, index=True)
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 import novapulse.workflows.tasks  # noqa: F401 - a run is made of jobs, whose tasks have to be known
-from novapulse.core import exact
+from novapulse.core import exact, trace
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms, rfc3339
 from novapulse.core.errors import ConflictError, InvalidError, NotFoundError
@@ -49,7 +49,9 @@ async def start_run(
         raise InvalidError.at("/input", f"larger than {_INPUT_MAX // 1024} KiB; pass an id and have a step read it")
     async with rt.database.write() as session:
         workflow = await find(session, actor, workflow_id)
-        run = NewRun(workflow_id, workflow.version, workflow.tenant, trigger, None, text, actor.name)
+        run = NewRun(
+            workflow_id, workflow.version, workflow.tenant, trigger, None, text, actor.name, place=trace.current()
+        )
         connection = await session.connection()
         ((run_id, job_id),) = await connection.run_sync(lambda sync: start_on(sync, [run]))
         target = ("workflow", workflow_id, workflow.name)

@@ -19,6 +19,7 @@ from novapulse.core.clock import now_ms, rfc3339
 from novapulse.core.database import table_of
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
+from novapulse.core.trace import Place, marked
 from novapulse.jobs import acts as job_acts
 from novapulse.jobs.enqueue import NewJob, add_jobs_on, kick
 from novapulse.workflows.definition import Act, Definition, all_steps
@@ -61,6 +62,7 @@ class NewRun:
     event: str | None = None
     depth: int = 0
     error: str | None = None  # set: it is recorded, and not done
+    place: Place | None = None  # in a trace; None: in one that is named by its own 128 bits, whoever carries it on
 
 
 @lru_cache(maxsize=256)
@@ -88,6 +90,7 @@ def start_on(connection: Connection, runs: Sequence[NewRun]) -> list[tuple[str, 
             "event": run.event,
             "error": run.error,
             "created_by": run.created_by,
+            "trace": None if run.place is None else run.place.mark,
             "created_at": now,
             "finished_at": None if run.error is None else now,
         }
@@ -100,7 +103,7 @@ def start_on(connection: Connection, runs: Sequence[NewRun]) -> list[tuple[str, 
             [
                 NewJob(
                     ADVANCE, {"run_id": row["id"]}, parent_id=row["id"], tenant=row["tenant"],
-                    created_by=row["created_by"], trace_id=_trace(row["id"]),
+                    created_by=row["created_by"], place=_place(row["id"], row["trace"]),
                 )
                 for row in rows
                 if row["error"] is None
@@ -270,7 +273,7 @@ def _add_jobs(connection: Connection, run: Any, begun: Sequence[StepRow], now: i
         row.job_id, row.changed = new_id("job"), True
         common: Mapping[str, Any] = {
             "id": row.job_id, "parent_id": run.id, "tenant": run.tenant, "created_by": f"Workflow {run.name}",
-            "trace_id": _trace(run.id),
+            "place": _place(run.id, run.trace),
         }  # fmt: skip
         if row.state == StepState.WAITING:
             jobs.append(NewJob(ADVANCE, {"run_id": run.id}, run_at=row.wake_at, **common))
@@ -283,9 +286,9 @@ def _add_jobs(connection: Connection, run: Any, begun: Sequence[StepRow], now: i
     return [job.id for job in jobs if job.id is not None and (job.run_at is None or job.run_at <= now)]
 
 
-def _trace(run_id: str) -> str:
-    """A run is one trace, named by its own 128 bits, whoever carries it on."""
-    return run_id.removeprefix("run_")
+def _place(run_id: str, mark: str | None) -> Place:
+    """Where all of a run belongs, whoever carries it on."""
+    return marked(mark or run_id.removeprefix("run_"))
 
 
 def _call_off(connection: Connection, job_ids: Sequence[str], now: int, by: str) -> None:

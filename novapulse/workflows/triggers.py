@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from novapulse.core import exact
+from novapulse.core import exact, trace
 from novapulse.core.clock import rfc3339
 from novapulse.core.runtime import Runtime
 from novapulse.jobs.enqueue import kick
@@ -110,6 +110,7 @@ def _runs_of(connection: Connection, event: StoredEvent, found: Sequence[_Trigge
             "other?"
             if depth > DEPTH_MAX
             else None,
+            None if event.trace is None else trace.marked(event.trace),
         )
     return list(runs.values())
 
@@ -142,7 +143,16 @@ def start_scheduled(
     before = select(RUN.c.id).where(RUN.c.workflow_id == workflow_id, RUN.c.trigger_key == job_id)
     if row is None or not row.enabled or connection.execute(before).first() is not None:
         return None
-    run = NewRun(workflow_id, row.version, row.tenant, "schedule", job_id, exact.dumps(given), "its schedule")
+    run = NewRun(
+        workflow_id,
+        row.version,
+        row.tenant,
+        "schedule",
+        job_id,
+        exact.dumps(given),
+        "its schedule",
+        place=trace.current(),
+    )
     return start_on(connection, [run])[0]
 
 

@@ -34,6 +34,7 @@ class Claim:
     created_by: str
     tenant: str | None
     trace_id: str | None
+    parent_span: str | None
 
     @property
     def failures(self) -> int:
@@ -85,6 +86,7 @@ _TAKE = (
         _j.created_by,
         _j.tenant,
         _j.trace_id,
+        _j.parent_span,
     )
 )
 _RENEW = (

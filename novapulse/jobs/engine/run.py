@@ -11,9 +11,9 @@ import orjson
 import structlog
 from pydantic import ValidationError
 
+from novapulse.core import trace
 from novapulse.core.clock import now_ms
 from novapulse.core.runtime import Runtime
-from novapulse.core.trace import enter_trace
 from novapulse.jobs.engine.claim import Claim
 from novapulse.jobs.engine.record import Ended, Line
 from novapulse.jobs.models import JobState
@@ -74,8 +74,8 @@ async def perform(claim: Claim, context: Context) -> Ended:
         payload = task.payload.model_validate_json(claim.payload)
     except ValidationError as error:
         return _failed(claim, started, f"The payload does not fit this version of the task: {error}", retry_at=None)
-    structlog.contextvars.bind_contextvars(job_id=claim.id, trace_id=claim.trace_id)
-    enter_trace(claim.trace_id)
+    structlog.contextvars.bind_contextvars(job_id=claim.id)
+    trace.enter(None if claim.trace_id is None else trace.stored(claim.trace_id, claim.parent_span))
     limit = asyncio.timeout(claim.timeout_s)
     try:
         async with limit:

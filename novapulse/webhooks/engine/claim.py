@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, Executable, Update, and_, bindparam, case, func, or_, select, update
 
 from novapulse.core.database import table_of
+from novapulse.core.trace import Place, marked
 from novapulse.webhooks.models import OPEN_STATUSES, Delivery, DeliveryStatus, Event
 
 DELIVERY = table_of(Delivery)
@@ -35,6 +36,13 @@ class Claim:
     fence: int  # the value of `claims`: whoever claims later has a larger one
     created_at: int
     body: bytes = b""
+    trace: str | None = None  # of the event: see its table
+    held: tuple[str, int] | None = None  # where spans are written: the id of its span, and since when (ns)
+
+    @property
+    def place(self) -> Place:
+        """Where it belongs. All attempts of an event are of one trace, if need be named by the event's own 128 bits."""
+        return marked(self.trace or self.event_id.removeprefix("evt_"))
 
 
 _SENDING = DELIVERY.c.status == DeliveryStatus.SENDING.value
@@ -80,10 +88,10 @@ _TAKE = _taking(and_(DELIVERY.c.id.in_(bindparam("b_ids", expanding=True)), _OPE
 _TAKE_HEAD = _taking(and_(DELIVERY.c.id == _HEAD, or_(_OPEN_TO_CLAIM, _HELD)))
 _TAKE_RETURNING = _TAKE.returning(*_FIELDS)
 _TAKE_HEAD_RETURNING = _TAKE_HEAD.returning(*_FIELDS)
-_BODIES = select(_EVENT.c.id, _EVENT.c.body).where(_EVENT.c.id.in_(bindparam("b_ids", expanding=True)))
+_BODIES = select(_EVENT.c.id, _EVENT.c.body, _EVENT.c.trace).where(_EVENT.c.id.in_(bindparam("b_ids", expanding=True)))
 # All of a claim as one JSON text: one row is one step of SQLite, and each step gives the interpreter's lock away.
 _TAKEN = (
-    select(func.json_group_array(func.json_array(*_FIELDS, _EVENT.c.body)))
+    select(func.json_group_array(func.json_array(*_FIELDS, _EVENT.c.body, _EVENT.c.trace)))
     .join_from(DELIVERY, _EVENT, _EVENT.c.id == DELIVERY.c.event_id)
     .where(
         DELIVERY.c.id.in_(bindparam("b_ids", expanding=True)),
@@ -134,7 +142,7 @@ def _take_at_once(connection: Connection, values: dict[str, Any]) -> list[Claim]
     if connection.execute(_TAKE, values).rowcount == 0:
         return []
     taken = orjson.loads(connection.execute(_TAKEN, values).scalar_one())
-    return [Claim(*row[:-1], body=row[-1].encode()) for row in taken]
+    return [Claim(*row[:-2], body=row[-2].encode(), trace=row[-1]) for row in taken]
 
 
 def _take(connection: Connection, statement: Executable, values: dict[str, Any]) -> list[Claim]:
@@ -142,9 +150,10 @@ def _take(connection: Connection, statement: Executable, values: dict[str, Any])
     if not claims:
         return []
     found = connection.execute(_BODIES, {"b_ids": list({item.event_id for item in claims})}).all()
-    bodies: dict[str, str] = {row[0]: row[1] for row in found}
+    events = {row[0]: (row[1], row[2]) for row in found}
     for item in claims:
-        item.body = bodies[item.event_id].encode()
+        body, item.trace = events[item.event_id]
+        item.body = body.encode()
     return claims
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
 import time
 
+from novapulse.core.trace import traceparent
 from novapulse.core.version import VERSION
 from novapulse.webhooks.engine.claim import Claim
 from novapulse.webhooks.engine.targets import Target
@@ -23,9 +23,8 @@ def build_headers(claim: Claim, target: Target) -> dict[str, str]:
         "webhook-id": claim.event_id,
         "webhook-timestamp": str(timestamp),
         "webhook-signature": target.signer.sign(claim.event_id, timestamp, claim.body),
-        # W3C Trace Context: all attempts of an event are one trace, named by the event's own 128 bits. The id of the
-        # span only has to be different, and not to be zero; asking the kernel for it was a twentieth of the work.
-        "traceparent": f"00-{claim.event_id.removeprefix('evt_')}-{random.getrandbits(64) | 1:016x}-01",
+        # Its span, if any is written, is named by this header: see `traced`.
+        "traceparent": traceparent(claim.place),
     }
 
 
