@@ -123,9 +123,10 @@ def test_poison_ends_dead_and_a_stop_hands_back_without_an_attempt(make_house: C
     wait_until(lambda: states(house) == {"completed": 5, "dead": 1}, 90, "the poison dead, the others completed")
     house.counts_are_true()
     ((id_, error, crashes),) = house.rows("SELECT id, error, crashes FROM job WHERE state = 'dead'")
-    assert (id_, crashes) == (poison, 2)
-    assert "died 2 times while it ran" in error
-    assert ledger.of("begin")[poison] == 2
+    # Twice with nothing beside it, and once more if others ran at the time: those may have been the cause as well.
+    assert (id_, crashes) == (poison, ledger.of("begin")[poison])
+    assert crashes <= 3
+    assert f"died {crashes} times while it ran" in error
     assert set(ledger.of("end")) == set(innocent)
 
     # A stop lets a short job finish, and hands back a long one at once: that was no attempt, no crash.

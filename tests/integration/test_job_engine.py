@@ -24,6 +24,7 @@ from novapulse.jobs.engine.claim import claim
 from novapulse.jobs.engine.record import recover
 from novapulse.jobs.enqueue import NewJob, add_jobs_on
 from novapulse.jobs.handout import CARE_EVERY_S, hand_out_jobs
+from novapulse.jobs.models import JobState
 from novapulse.jobs.modes import Modes
 from novapulse.jobs.tasks import Backoff, GiveUp, JobContext, PutOff, RetryLater, task
 from novapulse.settings import Settings
@@ -226,23 +227,42 @@ async def test_a_worker_that_was_taken_for_dead_cannot_record_and_its_job_runs_e
     ]
 
 
-async def test_a_job_that_kills_its_worker_twice_is_dead_and_takes_no_other_with_it(any_rt: Runtime) -> None:
-    poison, *_others = await add(any_rt, *["hang"] * 4)
-    await any_rt.database.run_write(lambda connection: claim(connection, QUEUE, owner="w1", room=9, now=now_ms()))
-    found = await any_rt.database.run_write(lambda connection: recover(connection, now=now_ms(), owners=["w1"]))
-    assert [each.state for each in found] == ["waiting"] * 4
-    # Now each of the four is a suspect, and of those one runs at a time.
-    async with working(any_rt, "w2"):
-        assert await begun.get() == poison
-        await asyncio.sleep(1.2)
-        assert await states(any_rt) == {"active": 1, "waiting": 3}
-        (died,) = await any_rt.database.run_write(lambda connection: recover(connection, now=now_ms(), owners=["w2"]))
-        assert (died.id, died.state) == (poison, "dead")
-    ((id_, error, fingerprint),) = await rows(any_rt, "SELECT id, error, fingerprint FROM job WHERE state = 'dead'")
-    assert (id_, fingerprint) == (poison, "worker-death")
+async def test_a_job_that_kills_its_worker_twice_is_dead_and_innocent_ones_are_not(any_rt: Runtime) -> None:
+    async def die(owner: str, *found: str) -> None:
+        """A worker has claimed all that waits, and dies."""
+        await any_rt.database.run_write(lambda connection: claim(connection, QUEUE, owner=owner, room=9, now=now_ms()))
+        died = await any_rt.database.run_write(lambda connection: recover(connection, now=now_ms(), owners=[owner]))
+        assert sorted(each.state for each in died) == sorted(found)
+
+    # With nothing beside it, the second death says who it was.
+    await add(any_rt, "nothing")
+    await die("w1", "waiting")
+    await die("w2", "dead")
+    ((error, fingerprint),) = await rows(any_rt, "SELECT error, fingerprint FROM job")
     assert error == "Its worker died 2 times while it ran, w2 last: it may be what kills it."
+    assert fingerprint == "worker-death"
+    # Among others it does not: they run together again at once, and after that one at a time, beside new ones.
+    poison, *_innocent = await add(any_rt, *["hang"] * 4)
+    await die("w3", *["waiting"] * 4)
+    ((errors,),) = await rows(
+        any_rt, "SELECT count(*) FROM job_attempt WHERE error = 'Its worker w3 died while it and 3 others ran.'"
+    )
+    assert errors == 4
+    async with working(any_rt, "w4"):
+        together = [await begun.get() for _ in range(4)]
+        assert together[0] == poison
+        await any_rt.database.run_write(lambda connection: recover(connection, now=now_ms(), owners=["w4"]))
+        assert await states(any_rt) == {"dead": 1, "waiting": 4}
+    may_end.clear()
+    async with working(any_rt, "w5"):
+        new = await add(any_rt, "hang", "hang")
+        assert {await begun.get() for _ in range(3)} == {poison, *new}
+        await asyncio.sleep(1.2)
+        assert await states(any_rt) == {"active": 3, "waiting": 3, "dead": 1}
+        died = await any_rt.database.run_write(lambda connection: recover(connection, now=now_ms(), owners=["w5"]))
+        assert [each.id for each in died if each.state is JobState.DEAD] == [poison]
     await run_jobs(any_rt)
-    assert await states(any_rt) == {"dead": 1, "completed": 3}
+    assert await states(any_rt) == {"dead": 2, "completed": 5}
 
 
 async def test_a_stop_finishes_what_it_can_and_hands_back_the_rest_without_an_attempt(any_rt: Runtime) -> None:

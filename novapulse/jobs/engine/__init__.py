@@ -25,6 +25,7 @@ from novapulse.core.runtime import Runtime
 from novapulse.jobs.engine.claim import ANY, JOB, Claim, asked_to_stop, claim, renew
 from novapulse.jobs.engine.record import Ended, finish, recover, write_progress
 from novapulse.jobs.engine.run import Context, broken_off, cancelled, given_back, perform
+from novapulse.jobs.engine.suspects import ISOLATED_FROM, Isolation
 from novapulse.jobs.enqueue import RUN_TASK
 from novapulse.jobs.models import JobState
 from novapulse.jobs.modes import Modes
@@ -94,6 +95,7 @@ class Engine:
         self._owner = owner
         self._note = note
         self._modes = rt.part(Modes)
+        self._isolation = rt.part(Isolation)
         self.slots = slots_of(rt.settings, queue)
         self._held: dict[str, _Held] = {}
         self._ready: deque[_Held] = deque()
@@ -240,17 +242,19 @@ class Engine:
         ended = self._ended[: self._group]
         wanted = self._wanted() if claiming else 0
         promised = list(self._batches)
-        suspects = not any(held.claim.crashes for held in self._held.values())
+        isolated = self._isolation.is_free(self._owner)
         made_until = self._modes.made_until(self.queue)
 
-        def write(connection: Connection) -> tuple[set[str], list[Claim]]:
+        def write(connection: Connection) -> tuple[set[str], list[Claim], bool]:
             ours = finish(connection, [each for _, each in ended]) if ended else set[str]()
-            return ours, self._claim(connection, wanted, suspects, made_until) if wanted else []
+            if not wanted:
+                return ours, [], False
+            return ours, *self._claim(connection, wanted, isolated, made_until)
 
         if wanted:
             self._hungry = False  # what comes while this runs makes it true again
         async with self._writing:
-            ours, claims = await self._rt.database.run_write(write)
+            ours, claims, more = await self._rt.database.run_write(write)
         del self._ended[: len(ended)]
         for held, each in ended:
             self._let_go(held)
@@ -264,11 +268,14 @@ class Engine:
                 batch.unclaimed -= 1
                 batch.running += 1
             held = self._held[item.id] = _Held(item, batch)
-            self._ready.append(held)
+            if item.crashes < ISOLATED_FROM or self._isolation.enter(self._owner, item.id):
+                self._ready.append(held)
+            else:
+                self._ended.append((held, given_back(item)))
         if wanted:
-            if len(claims) == wanted:
+            if more:
                 self._hungry = True
-            elif suspects and not any(item.crashes for item in claims) and made_until is None:
+            elif isolated and self._isolation.is_free(self._owner) and made_until is None:
                 # Nothing waits any more: others have run what these entries promised.
                 for batch in promised:
                     batch.unclaimed = 0
@@ -278,23 +285,26 @@ class Engine:
                 self._batches.popleft()
         self._start()
 
-    def _claim(self, connection: Connection, wanted: int, suspects: bool, made_until: int | None) -> list[Claim]:
-        """Claim, but one job at a time whose worker has died before: if it was the cause, it takes no other with it."""
+    def _claim(
+        self, connection: Connection, wanted: int, isolated: bool, made_until: int | None
+    ) -> tuple[list[Claim], bool]:
+        """Claim, but at most one that has to be isolated; and whether more may wait."""
         now = now_ms()
         made = ANY if made_until is None else made_until
         claims = claim(
-            connection, self.queue, owner=self._owner, room=wanted, now=now, suspects=suspects, made_until=made
+            connection, self.queue, owner=self._owner, room=wanted, now=now, isolated=isolated, made_until=made
         )
-        extra = [item for item in claims if item.crashes][1:]
+        more = len(claims) == wanted
+        extra = [item for item in claims if item.crashes >= ISOLATED_FROM][1:]
         if extra:
             finish(connection, [given_back(item, enqueued_at=now) for item in extra])
             claims = [item for item in claims if item not in extra]
-        return claims
+        return claims, more
 
     def _let_go(self, held: _Held) -> None:
         self._held.pop(held.claim.id, None)
-        if held.claim.crashes:
-            self._hungry = True  # the next suspect may come
+        if held.claim.crashes >= ISOLATED_FROM and self._isolation.leave(self._owner, held.claim.id):
+            self._hungry = True  # the next may come
         if held.batch is not None:
             held.batch.running -= 1
             held.batch.settle()
@@ -446,9 +456,7 @@ class Engine:
         try:
             async with self._writing:
                 found = await self._rt.database.run_write(
-                    lambda connection: recover(
-                        connection, now=now_ms(), owners=[dead], queue=self.queue, keep_place=True
-                    )
+                    lambda connection: recover(connection, now=now_ms(), owners=[dead], keep_place=True)
                 )
         except _STORE_DOWN as error:
             log.warning("database_away", queue=self.queue, error=str(error)[:200], then="the scheduler does it")

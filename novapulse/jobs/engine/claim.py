@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, select, update
 
 from novapulse.core.database import table_of
+from novapulse.jobs.engine.suspects import ISOLATED_FROM
 from novapulse.jobs.models import Job, JobState
 
 JOB = table_of(Job)
@@ -103,16 +104,16 @@ _ASKED = select(_j.id, _j.claims).where(_j.id.in_(bindparam("b_ids", expanding=T
 
 
 def claim(
-    connection: Connection, queue: str, *, owner: str, room: int, now: int, suspects: bool = True, made_until: int = ANY
+    connection: Connection, queue: str, *, owner: str, room: int, now: int, isolated: bool = True, made_until: int = ANY
 ) -> list[Claim]:
     """Claim up to `room` of what waits, the most urgent first.
 
-    Without `suspects`, none whose worker has died before; none that was made after `made_until`.
+    Without `isolated`, none that has to be the only suspect of its process; none that was made after `made_until`.
     """
     values = {
         "b_queue": queue,
         "b_room": room,
-        "b_crashes": _MANY if suspects else 0,
+        "b_crashes": _MANY if isolated else ISOLATED_FROM - 1,
         "b_made": made_until,
         "b_owner": owner,
         "b_now": now,

@@ -11,18 +11,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from sqlalchemy import BigInteger, Connection, TextClause, and_, cast, or_, select, text
+from sqlalchemy import BigInteger, Connection, TextClause, and_, cast, func, or_, select, text
 from sqlalchemy.sql.elements import ColumnElement
 
 from novapulse.core.database import bulk_insert, table_of
 from novapulse.core.ids import new_id
 from novapulse.jobs.engine.claim import JOB, LEASE_MS
+from novapulse.jobs.engine.suspects import is_poison
 from novapulse.jobs.models import JobAttempt, JobLog, JobState
 
 _ATTEMPT = table_of(JobAttempt)
 _LOG = table_of(JobLog)
-CRASHES_MAX = 2  # a job that killed its worker so often is not run by itself any more
-_RECOVERED = 1_000  # rows at once
+_RECOVERED = 5_000  # rows at once, more than a worker can hold
 _OVER = frozenset({JobState.COMPLETED, JobState.DEAD, JobState.CANCELLED})
 
 
@@ -147,33 +147,37 @@ def is_overdue(now: int) -> ColumnElement[bool]:
     return and_(j.lease_until < now, j.started_at + cast(j.timeout_s * 1000, BigInteger) < now - LEASE_MS)
 
 
-def recover(
-    connection: Connection, *, now: int, owners: Sequence[str] = (), queue: str | None = None, keep_place: bool = False
-) -> list[Ended]:
-    """Take jobs from workers that died, these, or that hang. They wait again, or are dead as poison.
+def recover(connection: Connection, *, now: int, owners: Sequence[str] = (), keep_place: bool = False) -> list[Ended]:
+    """Take jobs of all queues from workers that died, these, or that hang. They wait again, or are dead as poison.
 
     With `keep_place` they count as enqueued as they were: whoever asks has the entries by which they run.
     """
     j = JOB.c
+    active = j.state == JobState.ACTIVE.value
+    # Before any is taken, and all of a worker's at once: whoever comes later finds none, and not a few that look alone.
+    counted = select(j.claimed_by, func.count()).where(active).group_by(j.claimed_by)
+    held = {row[0]: row[1] for row in connection.execute(counted).all()}
     lost = or_(j.claimed_by.in_(owners), is_overdue(now)) if owners else is_overdue(now)
     found = (
         select(j.id, j.claims, j.attempts, j.crashes, j.started_at, j.claimed_by, j.cancel_asked)
-        .where(j.state == JobState.ACTIVE.value, lost, *(() if queue is None else (j.queue == queue,)))
+        .where(active, lost)
         .limit(_RECOVERED)
         .with_for_update(skip_locked=True)
     )
-    ended = [_crashed(row, now, keep_place) for row in connection.execute(found).all()]
+    rows = connection.execute(found).all()
+    ended = [_crashed(row, now, keep_place, beside=held.get(row.claimed_by, 1) - 1) for row in rows]
     if ended:
         finish(connection, ended)
     return ended
 
 
-def _crashed(row: Any, now: int, keep_place: bool) -> Ended:
-    error = f"Its worker {row.claimed_by} died while it ran."
+def _crashed(row: Any, now: int, keep_place: bool, *, beside: int) -> Ended:
+    others = f" and {beside} other{'s' if beside > 1 else ''}" if beside else ""
+    error = f"Its worker {row.claimed_by} died while it{others} ran."
     state = JobState.WAITING
     if row.cancel_asked:
         state, error = JobState.CANCELLED, "Cancelled; its worker died before it could stop it."
-    elif row.crashes + 1 >= CRASHES_MAX:
+    elif is_poison(row.crashes + 1, beside):
         state = JobState.DEAD
         error = f"Its worker died {row.crashes + 1} times while it ran, {row.claimed_by} last: it may be what kills it."
     return Ended(
