@@ -16,6 +16,7 @@ from novapulse.launch.errors import StartError
 from novapulse.launch.jobs_cli import jobs
 from novapulse.launch.mail_cli import mail
 from novapulse.launch.queue_cli import queue, workers
+from novapulse.launch.recovery_cli import backup, db, restore
 from novapulse.launch.report_cli import report
 from novapulse.launch.schedules_cli import schedules
 from novapulse.launch.workflow_cli import workflow
@@ -30,7 +31,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-db = typer.Typer(help="The database.", no_args_is_help=True)
 user = typer.Typer(help="People who may sign in.", no_args_is_help=True)
 apikey = typer.Typer(help="Keys for programs.", no_args_is_help=True)
 audit = typer.Typer(help="The audit log.", no_args_is_help=True)
@@ -45,6 +45,8 @@ app.add_typer(workflow, name="workflow")
 app.add_typer(mail, name="mail")
 app.add_typer(report, name="report")
 app.command("workers")(workers)
+app.add_typer(backup, name="backup")
+app.command("restore")(restore)
 
 
 def _run(work: Coroutine[object, object, T]) -> T:
@@ -112,18 +114,6 @@ def prepare() -> None:
     typer.echo("Valkey answers, the database is up to date.", err=True)
     if setup_url:
         typer.echo(setup_url)
-
-
-@db.command("upgrade")
-def db_upgrade() -> None:
-    """Bring the database's tables up to date."""
-    from novapulse.launch.preflight import check_data_dir
-    from novapulse.launch.prepare import upgrade_database
-
-    settings = load_settings()
-    check_data_dir(settings.data_dir.resolve())
-    _run(upgrade_database(settings))
-    typer.echo("The database is up to date.", err=True)
 
 
 @user.command("create")

@@ -174,6 +174,18 @@ class Settings(BaseSettings):
         8 * 1024**2, ge=0, description="A larger report is not attached to its e-mail, which then links to it."
     )
 
+    # Backups
+    backup_every_h: float | None = Field(
+        None, gt=0, description="A backup is made every so many hours by the scheduler; empty: none is."
+    )
+    backup_dir: Path | None = Field(
+        None, description="Folder of backups; empty: `backups` in the data folder, which goes with the disk."
+    )
+    backup_keep: int = Field(14, ge=1, description="How many backups the scheduler keeps in that folder.")
+    backup_passphrase: SecretStr = Field(
+        SecretStr(""), description="Locks the keys within a backup; empty: scheduled backups hold no keys."
+    )
+
     # Workers
     workers: int = Field(1, ge=1, le=64, description="Worker processes that `novapulse up` starts.")
     shutdown_timeout_s: float = Field(10.0, gt=0, description="How long a stopping process lets running work finish.")
@@ -391,6 +403,11 @@ class Settings(BaseSettings):
     def reports(self) -> Path:
         """Where finished reports are."""
         return self.reports_dir or self.data_dir / "reports"
+
+    @cached_property
+    def backups(self) -> Path:
+        """Where backups are put that are not given a place."""
+        return self.backup_dir or self.data_dir / "backups"
 
     @cached_property
     def valkey(self) -> str:

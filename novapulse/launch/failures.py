@@ -12,11 +12,16 @@ def explain(error: Exception) -> str:
     from redis.exceptions import RedisError
     from sqlalchemy.exc import DBAPIError
 
+    from novapulse.core.migrations import RevisionError
+    from novapulse.recovery.archive import BackupError
+
     if isinstance(error, InvalidError):
         # On a command line there is no document to point into: `/role` is the option `role`.
         return "; ".join(f"{fault.pointer.lstrip('/')}: {fault.detail}" for fault in error.errors)
     if isinstance(error, ProblemError):
         return error.detail
+    if isinstance(error, BackupError | RevisionError):
+        return str(error)
     first = (str(getattr(error, "orig", None) or error).strip().splitlines() or [""])[0]
     if isinstance(error, DBAPIError):
         if any(words in first for words in _TABLES_MISSING):
