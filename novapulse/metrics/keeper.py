@@ -26,7 +26,7 @@ class Keeper:
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
         self.folder = rt.settings.data_dir.resolve() / "metrics"
-        self._watched: list[Callable[[], None]] = [self._pool]
+        self._watched: list[Callable[[], object]] = [self._pool]
         self._task: asyncio.Task[None] | None = None
         self._collector: object = None
 
@@ -40,7 +40,7 @@ class Keeper:
                 log.warning("metrics_not_shared", folder=str(self.folder), error=str(error)[:200])
         self._task = asyncio.create_task(self._look())
 
-    def watch(self, look: Callable[[], None]) -> None:
+    def watch(self, look: Callable[[], object]) -> None:
         """Have `look`, which sets gauges, called every second and before anybody is told."""
         self._watched.append(look)
 
