@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 
 from novapulse.core import openapi
 from novapulse.core.errors import ForbiddenError
@@ -14,6 +14,7 @@ from novapulse.jobs.api import router as jobs_router
 from novapulse.jobs.schedules_api import router as schedules_router
 from novapulse.jobs.stats_api import router as queues_router
 from novapulse.mail.api import router as mail_router
+from novapulse.metrics.api import router as metrics_router
 from novapulse.operations.api import router as operations_router
 from novapulse.reports.api import router as reports_router
 from novapulse.security import pages
@@ -39,6 +40,7 @@ API_ROUTERS = (
     workflows_router,
     *security_routers,
     operations_router,
+    metrics_router,
 )
 
 
@@ -66,6 +68,8 @@ def make_api(settings: Settings) -> FastAPI:
     api.add_middleware(RequestId)
     declare_routes({(method, API_PREFIX + path): policy for (method, path), policy in policies.items()})
     declare_routes({("GET", page.path): OPEN_PAGE for page in pages.routes})
-    # The outer application has no documents and no routes of its own but these.
-    routes = [Mount(API_PREFIX, api), *(open_page(page) for page in pages.routes)]
+    declare_routes({("GET", "/metrics"): policies["GET", "/metrics"]})
+    # The outer application has no documents and no routes of its own but these; Prometheus asks at the root.
+    metrics = Route("/metrics", api, methods=["GET"])
+    routes = [Mount(API_PREFIX, api), metrics, *(open_page(page) for page in pages.routes)]
     return FastAPI(openapi_url=None, docs_url=None, redoc_url=None, routes=routes)

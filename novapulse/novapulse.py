@@ -32,6 +32,8 @@ from novapulse.mail.screens.page import mail_page
 from novapulse.mail.screens.state import MailState
 from novapulse.mail.screens.templates_page import template_page, templates_page
 from novapulse.mail.screens.templates_state import TemplatesState
+from novapulse.metrics.http import CountRequests
+from novapulse.metrics.keeper import Keeper
 from novapulse.overview.page import overview_page
 from novapulse.overview.state import OverviewState
 from novapulse.reports.screens.page import reports_page
@@ -76,6 +78,7 @@ async def _lifespan() -> AsyncGenerator[None]:
     logging.configure(_settings, "web")
     enqueue = make_enqueue(_settings)
     rt = open_runtime(_settings, enqueue)
+    rt.part(Keeper).start("web", told_by_others=False)
     tasks = [
         asyncio.create_task(work)
         for work in (Broadcaster(rt, app).run(), sessions.follow_changes(rt), rt.part(Uses).run())
@@ -95,7 +98,7 @@ _connection_notice = rx.memo(connection_notice)
 app = rx.App(
     theme=theme(),
     stylesheets=STYLESHEETS,
-    api_transformer=[make_api(_settings), partial(Gate, page_policy=page_policy(frontend_dir()))],
+    api_transformer=[make_api(_settings), partial(Gate, page_policy=page_policy(frontend_dir())), CountRequests],
     html_lang="en",
     toaster=notes(),
     head_components=[rx.el.link(rel="icon", href="/logo.svg"), rx.el.script(EARLY_SCRIPT)],

@@ -28,6 +28,7 @@ from novapulse.core.runtime import current
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _NUL = b"\\u0000"
+ROUTE = "novapulse.route"  # of the scope: where who counts requests is told the route's template
 _DEPTH_MAX = 100  # what reads JSON later gives up at some 250 levels
 
 
@@ -62,6 +63,8 @@ class RequestId:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
+                if ROUTE in scope and "route" in scope:
+                    scope[ROUTE].append(scope.get("root_path", "") + scope["route"].path)
                 MutableHeaders(scope=message)["x-request-id"] = request_id
                 message["headers"].extend(state.get("answer_fields", ()))
             await send(message)

@@ -87,7 +87,8 @@ def _complete(document: dict[str, Any], routers: Sequence[APIRouter], callers: M
             who = callers[method, route.path]
             if who != "anybody":
                 schemes = ("key", "session") if who == "actor" else ("session",)
-                operation["security"] = [{scheme: list[str]()} for scheme in schemes]
+                known = [{scheme: list[str]()} for scheme in schemes]
+                operation["security"] = [*known, *operation.get("security", ())]
             if method == "POST" and who == "actor":
                 operation.setdefault("parameters", []).append(_KEY_HEADER)
             operation["responses"] |= _problems(method, route.path, operation, known=who != "anybody")

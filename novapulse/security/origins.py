@@ -41,6 +41,27 @@ def client_ip(settings: Settings, peer: str, forwarded_for: str) -> str:
     return chain[-hops] if 0 < hops <= len(chain) else peer
 
 
+_PASSED_ON = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
+
+
+def is_from_here(peer: str, headers: Mapping[str, str]) -> bool:
+    """Whether a call was made on this machine: to its loopback address, under such a name, and passed on by nobody."""
+    if not _is_loopback(peer) or any(name in headers for name in _PASSED_ON):
+        return False
+    try:
+        return _is_loopback(urlsplit(f"//{headers.get('host', '')}").hostname or "")
+    except ValueError:
+        return False
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return name == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
 def _is_plain_host(name: str, configured: str) -> bool:
     if name in ("localhost", configured):
         return True

@@ -27,6 +27,7 @@ class PolicyView(BaseModel):
     permissions: list[Permission] = Field(description="All of them are needed.")
     roles: list[Role] = Field(description="The roles that have them.")
     sudo: bool = Field(description="Whether people have to have shown lately that it is them.")
+    loopback: bool = Field(description="Open without credentials to calls from the machine itself.")
     enrolling: bool = Field(description="Open before a second factor that is required has been set up.")
     rate: str = Field(description="The class of limits that it counts against.")
     limits: list[str] = Field(description="As they are set; none: not limited.")
@@ -71,6 +72,7 @@ def _view(rt: Runtime, kind: Literal["route", "handler"], name: str, policy: Pol
         permissions=sorted(policy.permissions),
         roles=[role for role in Role if policy.permissions <= ROLE_PERMISSIONS[role]],
         sudo=policy.sudo,
+        loopback=policy.loopback,
         enrolling=policy.enrolling,
         rate=policy.rate,
         limits=[str(rate) for rate in rates_of(rt.settings, policy.rate)],

@@ -175,7 +175,7 @@ def test_what_changes_something_is_not_open_to_who_may_only_look(walk: Walk) -> 
 def test_the_map_has_every_route_and_every_handler_that_anybody_may_call(walk: Walk) -> None:
     listed = [view["name"] for view in walk.views if view["kind"] == "route"]
     declared = [f"{method} /api/v1{path}" for method, path, _ in policies_of(API_ROUTERS)]
-    assert sorted(listed) == sorted(declared + [f"GET {route.path}" for route in pages.routes])
+    assert sorted(listed) == sorted([*declared, *(f"GET {route.path}" for route in pages.routes), "GET /metrics"])
     callable_ = [one for one in walk.handlers.values() if one["permissions"] is not None or one["framework"]]
     assert sum(view["kind"] == "handler" for view in walk.views) == len(callable_)
 

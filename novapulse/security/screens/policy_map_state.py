@@ -48,7 +48,7 @@ def _row(view: policy_map.PolicyView) -> dict[str, Any]:
     return {
         "kind": view.kind,
         "name": view.name,
-        "who": _WHO[view.who],
+        "who": _WHO[view.who] + (", or this machine" if view.loopback else ""),
         "permissions": [*view.permissions, *asks],
         "roles": "–" if view.who == "anybody" else ", ".join(view.roles) or "nobody",
         "rate": view.rate.replace("_", " "),
