@@ -17,6 +17,8 @@ from novapulse.core import logging
 from novapulse.core.runtime import Runtime, open_runtime
 from novapulse.jobs.modes import Modes
 from novapulse.jobs.observed import Observed
+from novapulse.metrics.definitions import WORKER_IN_FLIGHT
+from novapulse.metrics.keeper import Keeper
 from novapulse.settings import Settings
 from novapulse.tasks import load_all_tasks
 from worker.broker import QueueBroker
@@ -70,6 +72,9 @@ async def run_worker(settings: Settings, queues: Sequence[str], stop: asyncio.Ev
     modes = rt.part(Modes)
     name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
     crews = {queue: _CREWS.get(queue, JobsCrew)(rt, name, queue) for queue in queues}
+    keeper = rt.part(Keeper)
+    keeper.start("worker", told_by_others=not settings.probe_port)
+    keeper.watch(lambda: [WORKER_IN_FLIGHT.set(crew.in_flight, queue) for queue, crew in crews.items()])
     heartbeat = Heartbeat(
         settings,
         name,

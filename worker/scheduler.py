@@ -21,6 +21,8 @@ from novapulse.jobs.retention import delete_old_jobs, finish_discards
 from novapulse.jobs.schedules import fire_schedules
 from novapulse.live.sampler import sample
 from novapulse.mail.retention import delete_old_mail
+from novapulse.metrics.definitions import SCHEDULER_ELECTED, SCHEDULER_FAILED, SCHEDULER_TICK
+from novapulse.metrics.keeper import Keeper
 from novapulse.reports.retention import expire_reports
 from novapulse.security.housekeeping import tidy_accounts
 from novapulse.settings import Settings
@@ -74,6 +76,7 @@ async def run_scheduler(settings: Settings, stop: asyncio.Event) -> None:
     load_all_tasks(settings)
     enqueue = make_enqueue(settings)
     rt = open_runtime(settings, enqueue)
+    rt.part(Keeper).start("scheduler", told_by_others=not settings.probe_port)
     token = secrets.token_hex(8)
     renew = rt.valkey.register_script(_RENEW)
     elected = asyncio.Event()
@@ -89,6 +92,7 @@ async def run_scheduler(settings: Settings, stop: asyncio.Event) -> None:
             if held and not elected.is_set():
                 log.info("scheduler_elected")
             (elected.set if held else elected.clear)()
+            SCHEDULER_ELECTED.set(held)
             try:
                 await asyncio.wait_for(stop.wait(), _LEASE_MS / 5000)
             except TimeoutError:
@@ -113,5 +117,7 @@ async def _repeat(
         try:
             await work(rt)
         except Exception as error:
+            SCHEDULER_FAILED.add(1, work.__name__)
             log.warning("tick_failed", work=work.__name__, error=f"{type(error).__name__}: {error}"[:300])
+        SCHEDULER_TICK.observe(time.monotonic() - started, work.__name__)
         await asyncio.sleep(max(_TICK_S, every_s - (time.monotonic() - started)))

@@ -17,6 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from novapulse.core.clock import now_ms
 from novapulse.core.runtime import Runtime
 from novapulse.core.version import VERSION
+from novapulse.metrics.definitions import CIRCUITS_OPEN
+from novapulse.metrics.keeper import Keeper
 from novapulse.webhooks.engine.claim import LEASE_MS, Claim, claim, claim_head, give_back, release_next, renew
 from novapulse.webhooks.engine.pace import Pace
 from novapulse.webhooks.engine.rate import RateLimits
@@ -76,6 +78,7 @@ class Engine:
         self._claiming = 0  # ids that were handed in and are not claimed yet
         self._stopping = False
         self._keeper: asyncio.Task[None] | None = None
+        rt.part(Keeper).watch(self._count_circuits)
 
     @property
     def in_flight(self) -> int:
@@ -182,6 +185,10 @@ class Engine:
             else:
                 back.append((item, pace.put_off(now), "The receiver is slow; waits for its turn."))
         return back
+
+    def _count_circuits(self) -> None:
+        now = now_ms()
+        CIRCUITS_OPEN.set(sum(pace.is_open(now) for pace in self._paces.values()))
 
     def _pace(self, webhook_id: str) -> Pace:
         pace = self._paces.get(webhook_id)
