@@ -135,8 +135,8 @@ def _count(group: Sequence[Result]) -> None:
                 latencies.append((took_ms / 1000, 1))
         else:
             DELIVERY_ATTEMPTS.add(1, result.status)
-            by_class = outcome.status_code is not None and outcome.error in (ErrorCode.STATUS, ErrorCode.REDIRECT)
-            DELIVERY_ERRORS.add(1, f"{outcome.status_code // 100}xx" if by_class else outcome.error.value)
+            code = outcome.status_code if outcome.error in (ErrorCode.STATUS, ErrorCode.REDIRECT) else None
+            DELIVERY_ERRORS.add(1, outcome.error.value if code is None else f"{code // 100}xx")
     if delivered:
         DELIVERY_ATTEMPTS.add(delivered, "delivered")
         DELIVERY_LATENCY.take_in(latencies, first_ms / 1000)
