@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -19,6 +20,7 @@ from novapulse.live import sampler
 from novapulse.live.room import Room
 from novapulse.live.shown import snapshot_vars
 from novapulse.live.state import MAIL, SOME, WORKFLOWS, LiveState
+from novapulse.metrics.definitions import LIVE_LAG
 from novapulse.security.handlers import NAMESPACE, ROOM
 from novapulse.webhooks import feed
 
@@ -108,12 +110,16 @@ class Broadcaster:
                 continue
             self._dirty = False
             delta: dict[str, Any] = {"feed": self._feed, "changes": self._changes}
+            looked_at = None
             if self._snapshot is not None:
+                looked_at = datetime.fromisoformat(self._snapshot["at"]).timestamp()
                 delta |= snapshot_vars(self._snapshot)
                 self._snapshot = None
             suffixed = {f"{key}_rx_state_": value for key, value in self._news(delta).items()}
             try:
                 await self._app.sio.emit("event", StateUpdate(delta={name: suffixed}), namespace=NAMESPACE, room=ROOM)
+                if looked_at is not None:
+                    LIVE_LAG.observe(max(0.0, time.time() - looked_at))
             except Exception as error:  # a broken socket must not silence the others
                 log.warning("broadcast_failed", error=repr(error)[:200])
 
