@@ -20,12 +20,14 @@ import httpx
 import psutil
 import pytest
 from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 
 EMAIL, PASSWORD = "chaos@example.com", "correct horse battery staple 7"
 
 _STATES = ("waiting", "active", "delayed", "completed", "dead", "cancelled")
 # One statement, so one moment.
-_COUNTED_AND_FOUND = """
+COUNTED_AND_FOUND = """
     SELECT 'counted', queue, state, CAST(sum(n) AS BIGINT) FROM queue_count GROUP BY queue, state
     UNION ALL SELECT 'found', queue, state, count(*) FROM job GROUP BY queue, state
     UNION ALL SELECT 'found', 'webhook', CASE status WHEN 'pending' THEN 'waiting' WHEN 'sending' THEN 'active'
@@ -34,15 +36,30 @@ _COUNTED_AND_FOUND = """
 """
 
 
-def wait_until(check: Callable[[], Any], timeout_s: float, what: str) -> None:
+_NOT_YET = (
+    httpx.HTTPError, sqlite3.Error, asyncpg.PostgresError, SQLAlchemyError, RedisError, OSError, psutil.Error
+)  # fmt: skip
+
+
+def wait_until(check: Callable[[], Any], timeout_s: float, what: str | Callable[[], str]) -> None:
     """Poll until `check()` is true; an exception counts as not yet."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
-        with contextlib.suppress(httpx.HTTPError, sqlite3.Error, asyncpg.PostgresError, OSError, psutil.Error):
+        with contextlib.suppress(*_NOT_YET):
             if check():
                 return
-        time.sleep(0.1)
-    raise AssertionError(f"after {timeout_s} s still not: {what}")
+        time.sleep(0.05)
+    raise AssertionError(f"after {timeout_s} s still not: {what if isinstance(what, str) else what()}")
+
+
+def assert_counts_are_true(rows: list[tuple[Any, ...]]) -> None:
+    """What `COUNTED_AND_FOUND` finds has to agree."""
+    counted = {(queue, state): n for what, queue, state, n in rows if what == "counted" and n}
+    found = {(queue, state): n for what, queue, state, n in rows if what == "found"}
+    assert {key: n for key, n in counted.items() if key[1] in _STATES} == found
+    for queue in {queue for queue, _ in counted}:
+        kept = sum(n for (own, state), n in counted.items() if own == queue and state not in ("enqueued", "failed"))
+        assert counted.get((queue, "enqueued"), 0) == kept, queue
 
 
 class House:
@@ -154,13 +171,7 @@ class House:
 
     def counts_are_true(self) -> None:
         """Whatever has happened: what the counters say is what the rows say, and nothing that was made is missing."""
-        rows = self.rows(_COUNTED_AND_FOUND)
-        counted = {(queue, state): n for what, queue, state, n in rows if what == "counted" and n}
-        found = {(queue, state): n for what, queue, state, n in rows if what == "found"}
-        assert {key: n for key, n in counted.items() if key[1] in _STATES} == found
-        for queue in {queue for queue, _ in counted}:
-            kept = sum(n for (own, state), n in counted.items() if own == queue and state not in ("enqueued", "failed"))
-            assert counted.get((queue, "enqueued"), 0) == kept, queue
+        assert_counts_are_true(self.rows(COUNTED_AND_FOUND))
 
     def stop(self) -> None:
         """End it, whatever state it is in."""
