@@ -8,9 +8,12 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import reflex as rx
+from reflex_base import otel
 
 from novapulse.api import make_api
-from novapulse.core import logging
+from novapulse.core import logging, tracing
+from novapulse.core.http import RequestId
+from novapulse.core.lifecycle import Lifecycle
 from novapulse.core.runtime import open_runtime
 from novapulse.jobs.screens.board_page import board_page
 from novapulse.jobs.screens.chart_state import QueueChartState
@@ -25,6 +28,7 @@ from novapulse.jobs.screens.list_state import JobsState
 from novapulse.jobs.screens.schedules_page import schedules_page
 from novapulse.jobs.screens.schedules_state import SchedulesState
 from novapulse.jobs.screens.workers_page import workers_page
+from novapulse.jobs.screens.workers_state import WorkersState
 from novapulse.launch.configuration import load_settings
 from novapulse.launch.frontend import frontend_dir
 from novapulse.live.broadcast import Broadcaster
@@ -39,6 +43,7 @@ from novapulse.overview.state import OverviewState
 from novapulse.reports.screens.page import reports_page
 from novapulse.reports.screens.state import ReportsState
 from novapulse.security import sessions
+from novapulse.security.access_log import AccessLog
 from novapulse.security.csp import page_policy
 from novapulse.security.gate import Gate
 from novapulse.security.handlers import DefaultDeny
@@ -76,6 +81,9 @@ load_all_tasks(_settings)
 @asynccontextmanager
 async def _lifespan() -> AsyncGenerator[None]:
     logging.configure(_settings, "web")
+    tracing.setup(_settings, "web")
+    if tracing.active is not None:
+        otel.enable(tracing.active.provider())  # Reflex makes a span of each event of a page
     enqueue = make_enqueue(_settings)
     rt = open_runtime(_settings, enqueue)
     rt.part(Keeper).start("web", told_by_others=False)
@@ -83,6 +91,7 @@ async def _lifespan() -> AsyncGenerator[None]:
         asyncio.create_task(work)
         for work in (Broadcaster(rt, app).run(), sessions.follow_changes(rt), rt.part(Uses).run())
     ]
+    rt.part(Lifecycle).ready()
     try:
         yield
     finally:
@@ -91,6 +100,7 @@ async def _lifespan() -> AsyncGenerator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
         await enqueue.close()
         await rt.close()
+        await tracing.shutdown(_settings.shutdown_timeout_s / 5)
 
 
 _connection_notice = rx.memo(connection_notice)
@@ -98,7 +108,12 @@ _connection_notice = rx.memo(connection_notice)
 app = rx.App(
     theme=theme(),
     stylesheets=STYLESHEETS,
-    api_transformer=[make_api(_settings), partial(Gate, page_policy=page_policy(frontend_dir())), CountRequests],
+    api_transformer=[
+        make_api(_settings),
+        partial(Gate, page_policy=page_policy(frontend_dir())),
+        partial(RequestId, told=AccessLog(_settings)),
+        CountRequests,
+    ],
     html_lang="en",
     toaster=notes(),
     head_components=[rx.el.link(rel="icon", href="/logo.svg"), rx.el.script(EARLY_SCRIPT)],
@@ -129,7 +144,7 @@ app.add_page(board_page, route="/jobs", title="Jobs · NovaPulse", on_load=Queue
 app.add_page(list_page, route="/jobs/list", title="Jobs · NovaPulse", on_load=JobsState.load)
 app.add_page(failures_page, route="/jobs/failures", title="Failures · NovaPulse", on_load=FailuresState.load)
 app.add_page(schedules_page, route="/jobs/schedules", title="Schedules · NovaPulse", on_load=SchedulesState.load)
-app.add_page(workers_page, route="/jobs/workers", title="Workers · NovaPulse")
+app.add_page(workers_page, route="/jobs/workers", title="Workers · NovaPulse", on_load=WorkersState.load)
 app.add_page(history_page, route="/jobs/history", title="History · NovaPulse", on_load=HistoryState.load)
 app.add_page(job_page, route="/jobs/[job_id]", title="Job · NovaPulse", on_load=JobPageState.load)
 app.add_page(team_page, route="/settings/team", title="Team · NovaPulse")

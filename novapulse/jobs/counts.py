@@ -237,6 +237,7 @@ def _worker(rt: Runtime, state: dict[str, Any], now: int) -> WorkerView:
         # A worker of the version before does not tell.
         slots=state.get("slots") or {queue: at_once[queue == "webhook"] for queue in state["queues"]},
         rss_bytes=state["rss_bytes"],
+        cpu_s=state.get("cpu_s"),
         started_at=rfc3339(state["started_at"]),
         heartbeat_age_s=round(max(0, now - state["at"]) / 1000, 1),
     )

@@ -51,6 +51,7 @@ class WorkerView(BaseModel):
     running: dict[str, int] = Field(description="By queue, how many jobs it is running now.")
     slots: dict[str, int] = Field(description="By queue, how many it runs at once.")
     rss_bytes: int | None
+    cpu_s: float | None = Field(description="Processor time used since it started.")
     started_at: str
     heartbeat_age_s: float
 

@@ -18,8 +18,9 @@ from novapulse.core.clock import now_ms
 from novapulse.core.runtime import Runtime
 from novapulse.live import sampler
 from novapulse.live.room import Room
-from novapulse.live.shown import snapshot_vars
+from novapulse.live.shown import STATES, snapshot_vars
 from novapulse.live.state import MAIL, SOME, WORKFLOWS, LiveState
+from novapulse.live.watching import Watching
 from novapulse.metrics.definitions import LIVE_LAG
 from novapulse.security.handlers import NAMESPACE, ROOM
 from novapulse.webhooks import feed
@@ -45,11 +46,13 @@ class Broadcaster:
         self._dirty = False
         self._told: dict[str, Any] = {}
         self._all_at = 0.0
+        self._counts: dict[str, Any] = {}
 
     async def run(self) -> None:
         """As long as the web process lives."""
-        self._rt.part(Room).server = self._app.sio
-        await asyncio.gather(self._listen(), self._tell())
+        watching = self._rt.part(Watching)
+        self._rt.part(Room).server = watching.server = self._app.sio
+        await asyncio.gather(self._listen(), self._tell(), watching.run())
 
     async def _listen(self) -> None:
         takers: dict[str, Callable[[Any], None]] = {sampler.CHANNEL: self._take_snapshot, feed.CHANNEL: self._take_feed}
@@ -68,6 +71,10 @@ class Broadcaster:
     def _take_snapshot(self, snapshot: dict[str, Any]) -> None:
         self._snapshot = snapshot
         self._dirty = True
+        counts = {name: snapshot["totals"][name] for name in STATES}
+        if counts != self._counts:
+            self._counts = counts
+            self._rt.part(Watching).stir()
 
     def _take_feed(self, message: dict[str, Any]) -> None:
         self._number += 1

@@ -11,7 +11,8 @@ from typing import Any
 
 UNKNOWN = "?"
 NONE = "–"  # nothing to measure
-_COUNTS = ("waiting", "active", "delayed", "completed", "failed", "dead", "cancelled", "workers", "slots")
+STATES = ("waiting", "active", "delayed", "completed", "failed", "dead", "cancelled")
+_COUNTS = (*STATES, "workers", "slots")
 _HIGH = 20
 _METER = ("enqueued", "waiting", "active", "delayed", "completed", "dead", "cancelled", "gone")
 
@@ -29,10 +30,7 @@ def snapshot_vars(snapshot: Mapping[str, Any]) -> dict[str, Any]:
         "per_s": webhook["throughput_per_s"] or 0.0,
         "rate_line": line(webhook["rates"]),
         "queues": queues,
-        "totals": {
-            name: count(snapshot["totals"][name])
-            for name in ("waiting", "active", "delayed", "completed", "failed", "dead", "cancelled")
-        }
+        "totals": {name: count(snapshot["totals"][name]) for name in STATES}
         | {"per_s": _number(snapshot["totals"]["throughput_per_s"])},
         "workers": [_worker(worker) for worker in snapshot["workers"] or []],
         "workers_known": snapshot["workers"] is not None,
@@ -106,21 +104,16 @@ def _meter(meter: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _worker(worker: Mapping[str, Any]) -> dict[str, Any]:
-    size = worker["rss_bytes"]
     return {
-        **worker,
-        "mb": UNKNOWN if size is None else f"{size / 1e6:.0f} MB",
+        "name": worker["name"],
+        "mb": memory(worker["rss_bytes"]),
         "busy": ", ".join(f"{queue} {n}" for queue, n in worker["running"].items() if n) or "idle",
-        "lanes": [
-            _lane(queue, worker["running"].get(queue, 0), worker["slots"].get(queue)) for queue in worker["queues"]
-        ],
     }
 
 
-def _lane(queue: str, running: int, slots: int | None) -> dict[str, Any]:
-    """What a worker runs of one queue, of as many as it runs at once."""
-    share = min(100, round(100 * running / slots)) if slots else 0
-    return {"queue": queue, "running": f"{running:,} of {count(slots)} running", "share": share}
+def memory(size: int | None) -> str:
+    """How much a process takes, in megabytes."""
+    return UNKNOWN if size is None else f"{size / 1e6:.0f} MB"
 
 
 def count(n: int | None) -> str:

@@ -6,14 +6,13 @@ from typing import Any
 
 import orjson
 import reflex as rx
-from reflex_base.constants import RouteVar
-from reflex_base.event.context import EventContext
 
 from novapulse.core.actor import Permission
 from novapulse.core.runtime import current
 from novapulse.live.room import Room
 from novapulse.live.sampler import LAST
 from novapulse.live.shown import snapshot_vars
+from novapulse.live.watching import Watching, this_socket
 from novapulse.security.handlers import handler, handler_actor
 
 SOME = "?"  # too many changed at once to name all
@@ -39,6 +38,7 @@ class LiveState(rx.State):
 
     audit_seq: int = 0  # of the newest row of the audit log
     report_changes: int = 0  # grows when something about a report changes
+    resumed: int = 0  # how often live changes were paused and had again
     may: list[str] = []  # noqa: RUF012 - permissions, for what the frame of a page offers
 
     @handler(Permission.WEBHOOKS_READ)
@@ -46,14 +46,19 @@ class LiveState(rx.State):
     async def load(self) -> None:
         """The first snapshot, for a page that has just opened."""
         self.may = sorted((await handler_actor(self)).permissions)
+        await current().part(Watching).leave(this_socket(), stay_at=self.router.url.path)
         await self._read()
 
     @handler(Permission.WEBHOOKS_READ)
     @rx.event
     async def pause(self, on: bool) -> None:
         """Stop live changes for this connection, or have them again."""
-        await current().part(Room).pause(EventContext.get().router_data.get(RouteVar.SESSION_ID, ""), bool(on))
-        if not on:
+        rt, sid = current(), this_socket()
+        await rt.part(Room).pause(sid, bool(on))
+        if on:
+            await rt.part(Watching).leave(sid)
+        else:
+            self.resumed += 1
             await self._read()
 
     async def _read(self) -> None:

@@ -99,7 +99,7 @@ def _step(done: Any, title: str, text: str, href: str) -> rx.Component:
     )
 
 
-def _quiet(text: str) -> rx.Component:
+def _quiet(text: Any) -> rx.Component:
     return rx.text(text, size="2", color="var(--gray-11)")
 
 
@@ -215,7 +215,11 @@ def _queues() -> rx.Component:
 def _workers() -> rx.Component:
     return rx.cond(
         LiveState.workers.length() == 0,
-        _quiet("No worker is running: deliveries wait."),
+        _quiet(
+            rx.cond(
+                LiveState.workers_known, "No worker is running: deliveries wait.", "Not known: Valkey cannot be asked."
+            )
+        ),
         rx.vstack(
             rx.foreach(
                 LiveState.workers,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,9 +11,13 @@ _VALUE_MAX = 200
 
 def with_query(url: Any, **changes: str) -> str:
     """The path and query of `url` (a state's `router.url`) with these parameters changed; an empty one goes."""
-    query = {name: str(value) for name, value in url.query_parameters.items()} | changes
+    return address(url.path, {name: str(value) for name, value in url.query_parameters.items()} | changes)
+
+
+def address(path: str, query: Mapping[str, str]) -> str:
+    """A path with these parameters; an empty one is left out."""
     text = urlencode({name: value[:_VALUE_MAX] for name, value in query.items() if value})
-    return url.path + (f"?{text}" if text else "")
+    return path + (f"?{text}" if text else "")
 
 
 def chosen(query: Any, name: str, allowed: Any, otherwise: str = "") -> str:

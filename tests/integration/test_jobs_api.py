@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import BaseModel
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from novapulse.core.actor import SYSTEM
 from novapulse.core.clock import now_ms
@@ -18,7 +18,7 @@ from novapulse.core.errors import ConflictError, ForbiddenError, InvalidError, U
 from novapulse.core.runtime import Runtime, connect_valkey
 from novapulse.jobs import listing, retention, selecting, service
 from novapulse.jobs.engine.claim import claim
-from novapulse.jobs.enqueue import NewJob, add_job
+from novapulse.jobs.enqueue import JOB, NewJob, add_job
 from novapulse.jobs.selecting import Wanted, branches
 from novapulse.jobs.tasks import GiveUp, JobContext, RetryLater, task
 from novapulse.jobs.workers import list_workers
@@ -463,6 +463,15 @@ async def test_each_worker_says_what_it_is_doing(any_rt: Runtime) -> None:
         async with calling(any_rt, "jobs:read", tenant="acme") as api:
             (worker,) = (await api.get("/workers")).json()["data"]
             assert [job["id"] for job in worker["jobs"]] == [second]
+            # One that stops without a word is told of as gone, with what it held.
+            beat = await any_rt.valkey.get("np:worker:w1")
+            await any_rt.valkey.zadd("np:workers", {"w0": now_ms() - 60_000})
+            await any_rt.database.run_write(
+                lambda connection: connection.execute(update(JOB).where(JOB.c.id == second).values(claimed_by="w0"))
+            )
+            answer = (await api.get("/workers")).json()
+            assert beat and [worker["name"] for worker in answer["data"]] == ["w1"]
+            assert [(gone["name"], gone["jobs"][0]["id"]) for gone in answer["gone"]] == [("w0", second)]
     finally:
         heartbeat.stop()
 

@@ -10,9 +10,9 @@ import reflex as rx
 
 from novapulse.jobs.screens.bulk_state import BulkState
 from novapulse.jobs.screens.parts import job_badge, progress_bar, quiet, undo_bar
-from novapulse.live.state import LiveState
 from novapulse.ui.components import field
-from novapulse.ui.parts import page_link, watch
+from novapulse.ui.connection import catch_up
+from novapulse.ui.parts import page_link
 
 _TITLES = {"retry": "Retry these jobs?", "cancel": "Cancel these jobs?", "discard": "Discard these jobs?"}
 _WORDS = {
@@ -143,7 +143,7 @@ def _progress() -> rx.Component:
     return rx.cond(
         s.job_id != "",
         rx.el.section(
-            rx.cond(~s.over, watch(value=LiveState.at, on_change=s.follow)),
+            catch_up(s.follow),
             rx.hstack(
                 job_badge(s.state),
                 rx.text(s.says, size="2", role="status", custom_attrs={"data-testid": "bulk-says"}),
@@ -167,6 +167,7 @@ def _progress() -> rx.Component:
             progress_bar(s.percent, "Progress of the act", margin_top="8px"),
             class_name="np-card np-num np-acting",
             aria_label="The act on many jobs",
+            on_mount=s.follow,
             custom_attrs={"data-testid": "bulk-progress", "data-state": s.state},
         ),
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import reflex as rx
@@ -16,12 +17,15 @@ from novapulse.jobs.bulk import preview_bulk, start_bulk
 from novapulse.jobs.schemas import BulkIn, JobFilter, PreviewIn
 from novapulse.jobs.screens.shown import preview_shown
 from novapulse.jobs.service import cancel_job, get_job
+from novapulse.live.watching import Shown, Watching, show, this_socket
 from novapulse.security.handlers import handler, handler_actor
 from novapulse.ui import says
 
 ACTS = ("retry", "cancel", "discard")
 _CANARY = ("first", "batch", "max_failures")
 _ENDED = ("completed", "dead", "cancelled")
+_WORDS = {"delayed": "It begins in a moment.", "completed": "There was nothing left to do."}
+_ACT = "act"  # what a page watches of it
 
 
 class BulkState(rx.State):
@@ -35,15 +39,11 @@ class BulkState(rx.State):
     started: int = 0  # how many were begun here
     job_id: str = ""  # '': none is being done
     state: str = ""
+    over: bool = False  # whether it has ended
     percent: int = -1
     says: str = ""
     undo_until: str = ""
     _filter: str = ""  # JSON, which stays on the server
-
-    @rx.var
-    def over(self) -> bool:
-        """Whether the act has ended."""
-        return self.state in _ENDED
 
     @handler(Permission.JOBS_WRITE)
     @rx.event
@@ -82,31 +82,24 @@ class BulkState(rx.State):
         # Until it starts it can be taken back as if nothing had been.
         self.undo_until = done.starts_at if parse_rfc3339(done.starts_at) > now_ms() + 1_000 else ""
         self.act, self.job_id = "", done.job_id
-        self.state, self.percent, self.says = "waiting", 0, "It is about to begin."
+        self.state, self.over, self.percent, self.says = "waiting", False, 0, "It is about to begin."
         self.started += 1
+        await self._follow()
         return None
 
     @handler(Permission.JOBS_READ)
     @rx.event
     async def follow(self) -> None:
-        """See how far it is."""
-        if not self.job_id or self.over:
+        """Show how far it is, from now on."""
+        await self._follow()
+
+    async def _follow(self) -> None:
+        if not self.job_id:
             return
         try:
-            job = await get_job(current(), await handler_actor(self), self.job_id)
+            await show(self, await handler_actor(self), _ACT, self.job_id, partial(_look, self.job_id))
         except ProblemError:
             self.job_id = ""
-            return
-        self.state = job.state
-        if job.state != "delayed":
-            self.undo_until = ""
-        self.percent = 100 if job.state == "completed" else round((job.progress or 0) * 100)
-        stopped = job.result.get("stopped") if isinstance(job.result, dict) else None
-        self.says = stopped or job.progress_text or ("It begins in a moment." if job.state == "delayed" else "")
-        if job.state == "completed" and not self.says:
-            self.says = "There was nothing left to do."
-        if job.state == "dead":
-            self.says = job.error or "It failed."
 
     @handler(Permission.JOBS_WRITE)
     @rx.event
@@ -116,17 +109,17 @@ class BulkState(rx.State):
             job = await cancel_job(current(), await handler_actor(self), self.job_id)
         except ProblemError as error:
             return says.error(error.detail)
-        before = bool(self.undo_until)
-        self.state, self.undo_until = job.state, ""
+        self.state, self.over, self.undo_until = job.state, job.state in _ENDED, ""
         if job.state == "cancelled":
-            self.says = "Taken back: nothing was done." if before else "Stopped."
+            self.says = "Stopped." if job.started_at else "Taken back: nothing was done."
         return None
 
     @handler(Permission.JOBS_READ)
     @rx.event
-    def dismiss(self) -> None:
+    async def dismiss(self) -> None:
         """Show it no more; it goes on."""
         self.job_id = ""
+        await current().part(Watching).leave(this_socket(), what=_ACT)
 
     def _place(self, error: InvalidError) -> None:
         placed: dict[str, str] = {}
@@ -135,6 +128,21 @@ class BulkState(rx.State):
             placed.setdefault(name, each.detail)
         self.errors = placed
         self.problem = "" if set(placed) <= set(_CANARY) else error.detail
+
+
+async def _look(job_id: str, actor: Actor) -> Shown:
+    job = await get_job(current(), actor, job_id)
+    stopped = job.result.get("stopped") if isinstance(job.result, dict) else None
+    said = stopped or job.progress_text or _WORDS.get(job.state, "")
+    shown = {
+        "state": job.state,
+        "over": job.state in _ENDED,
+        "percent": 100 if job.state == "completed" else round((job.progress or 0) * 100),
+        "says": (job.error or "It failed.") if job.state == "dead" else said,
+    }
+    if job.state != "delayed":
+        shown["undo_until"] = ""
+    return Shown(shown, moves=not shown["over"])
 
 
 async def look(

@@ -11,9 +11,9 @@ import reflex as rx
 from novapulse.jobs.screens.job_parts import attempts, facts, logs, timeline, why_not_running
 from novapulse.jobs.screens.job_state import JobPageState
 from novapulse.jobs.screens.parts import job_badge, may_change, progress_bar, quiet, traceback, undo_bar
-from novapulse.live.state import LiveState
 from novapulse.ui.components import empty_state, error_state, section, skeleton_rows
-from novapulse.ui.parts import copy_button, page_link, watch
+from novapulse.ui.connection import catch_up
+from novapulse.ui.parts import copy_button, page_link
 from novapulse.ui.shell import shell
 
 
@@ -21,7 +21,7 @@ def job_page() -> rx.Component:
     """One job."""
     s = JobPageState
     return shell(
-        rx.cond(s.watched, watch(value=LiveState.at, on_change=s.refresh)),
+        catch_up(s.refresh),
         rx.cond(s.problem != "", error_state(s.problem, s.refresh)),
         rx.cond(
             s.loaded,

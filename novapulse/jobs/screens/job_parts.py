@@ -9,7 +9,7 @@ from typing import Any
 import reflex as rx
 
 from novapulse.jobs.screens.job_state import JobPageState
-from novapulse.jobs.screens.parts import job_badge, quiet, traceback
+from novapulse.jobs.screens.parts import fact, job_badge, quiet, traceback
 from novapulse.ui.components import section
 from novapulse.ui.parts import page_link, time_ago
 
@@ -58,14 +58,14 @@ def facts(job: Any) -> rx.Component:
     """What it is, whose, and where."""
     link = {"class_name": "np-link"}
     return rx.el.dl(
-        _fact("Queue", page_link(job["queue"].to(str), to="/jobs/list?queue=" + job["queue"].to(str), **link)),
-        _fact("Made", time_ago(at=job["created"].to(str))),
-        _fact("Made by", job["by"].to(str)),
-        _fact("Attempts", job["attempts"].to(str)),
-        _fact("Priority", job["priority"].to(str)),
-        _fact("Waited", job["wait"].to(str)),
-        _fact("Ran", job["run"].to(str)),
-        _fact("Time limit", job["timeout"].to(str)),
+        fact("Queue", page_link(job["queue"].to(str), to="/jobs/list?queue=" + job["queue"].to(str), **link)),
+        fact("Made", time_ago(at=job["created"].to(str))),
+        fact("Made by", job["by"].to(str)),
+        fact("Attempts", job["attempts"].to(str)),
+        fact("Priority", job["priority"].to(str)),
+        fact("Waited", job["wait"].to(str)),
+        fact("Ran", job["run"].to(str)),
+        fact("Time limit", job["timeout"].to(str)),
         _if(job["next"], "Not before", time_ago(at=job["next"].to(str), due=True)),
         _if(job["finished"], "Ended", time_ago(at=job["finished"].to(str))),
         _if(job["worker"], "Worker", page_link(job["worker"].to(str), to="/jobs/workers", **link)),
@@ -96,12 +96,8 @@ def facts(job: Any) -> rx.Component:
     )
 
 
-def _fact(label: str, *value: Any) -> rx.Component:
-    return rx.el.div(rx.el.dt(label), rx.el.dd(*value))
-
-
 def _if(known: Any, label: str, *value: Any) -> rx.Component:
-    return rx.cond(known != "", _fact(label, *value))
+    return rx.cond(known != "", fact(label, *value))
 
 
 def timeline() -> rx.Component:

@@ -1,18 +1,24 @@
-"""One job: all that is known of it, why it is not running, and what may be done."""
+"""One job: all that is known of it, why it is not running, and what may be done.
+
+Who looks is kept up to date by `live.watching`; a change in the browser does not reach the state here, so that what a
+handler goes by is read anew.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import reflex as rx
 
-from novapulse.core.actor import Permission
+from novapulse.core.actor import Actor, Permission
 from novapulse.core.errors import NotFoundError, ProblemError
 from novapulse.core.runtime import current
 from novapulse.jobs import service
 from novapulse.jobs.screens.shown import job_shown, why_shown
 from novapulse.jobs.waiting_reason import explain
+from novapulse.live.watching import Shown, show
 from novapulse.security.handlers import handler, handler_actor
 from novapulse.ui import says
 
@@ -37,11 +43,6 @@ class JobPageState(rx.State):
     loaded: bool = False
     gone: bool = False
     problem: str = ""
-
-    @rx.var
-    def watched(self) -> bool:
-        """Whether anything may still happen to it by itself."""
-        return bool(self.job) and not self.gone and bool(self.job["open"] or self.job["undo_until"])
 
     @handler(Permission.JOBS_READ)
     @rx.event
@@ -87,18 +88,22 @@ class JobPageState(rx.State):
         return self.router.url.path.rstrip("/").rsplit("/", 1)[-1][:_ID_MAX]
 
     async def _read(self) -> None:
-        rt, actor = current(), await handler_actor(self)
+        job_id = self._wanted()
         try:
-            detail = await service.get_job(rt, actor, self._wanted())
-            why = await explain(rt, actor, detail.id)
-        except NotFoundError:
-            self.gone, self.loaded = True, True
-            return
+            await show(self, await handler_actor(self), "job", job_id, partial(_look, job_id))
         except ProblemError as error:
             self.problem = error.detail
-            return
-        shown = job_shown(detail)
-        self.attempts, self.timeline, self.logs = (shown.pop(name) for name in ("attempt_list", "timeline", "logs"))
-        self.job = shown
-        self.why = why_shown(why) if detail.state in ("waiting", "delayed") else {}
-        self.problem, self.loaded = "", True
+
+
+async def _look(job_id: str, actor: Actor) -> Shown:
+    rt = current()
+    try:
+        detail = await service.get_job(rt, actor, job_id)
+        waits = detail.state in ("waiting", "delayed")
+        why = why_shown(await explain(rt, actor, detail.id)) if waits else {}
+    except NotFoundError:
+        return Shown({"gone": True, "loaded": True}, moves=False)
+    shown = job_shown(detail)
+    lists = {"attempts": shown.pop("attempt_list"), "timeline": shown.pop("timeline"), "logs": shown.pop("logs")}
+    moves = bool(shown["open"] or shown["undo_until"])
+    return Shown({"job": shown, **lists, "why": why, "gone": False, "problem": "", "loaded": True}, moves)

@@ -17,6 +17,7 @@ from novapulse.jobs.screens.parts import STATES as LOOKS
 from novapulse.jobs.screens.parts import jobs_page, loading, may_change, picks, quiet
 from novapulse.live.state import LiveState
 from novapulse.ui.components import empty_state, error_state, link_button, skeleton_rows
+from novapulse.ui.connection import catch_up
 from novapulse.ui.parts import page_link, time_ago, watch
 from novapulse.webhooks.screens.list_parts import filter_field
 
@@ -28,8 +29,8 @@ def list_page() -> rx.Component:
     """Jobs by state, with filters."""
     s = JobsState
     return jobs_page(
-        # What is counted has changed, or a job that is shown tells how far it is.
-        watch(value=rx.cond(s.runs, LiveState.at, _counts()), on_change=s.refresh),
+        catch_up(s.refresh),
+        rx.cond((s.selected.length() > 0) & ~s.behind, watch(value=_counts(), on_change=s.fall_behind)),
         watch(value=BulkState.started, on_change=s.select_page(False)),
         _states(),
         _toolbar(),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import reflex as rx
 
-from novapulse.core.actor import Permission
+from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms
 from novapulse.core.errors import ProblemError
 from novapulse.core.runtime import current
@@ -16,11 +17,14 @@ from novapulse.jobs.screens.bulk_state import ACTS, BulkState, look
 from novapulse.jobs.screens.shown import job_row
 from novapulse.jobs.selecting import DELIVERY_TASK
 from novapulse.jobs.service import list_jobs, list_tasks
+from novapulse.live.watching import Shown, Watching, show, this_socket
 from novapulse.security.handlers import handler, handler_actor
 from novapulse.ui import says
-from novapulse.ui.urls import with_query
+from novapulse.ui.urls import address, with_query
 
 _PAGE = 25
+_LIST = "list"  # what the page watches
+PATH = "/jobs/list"
 
 
 class JobsState(rx.State):
@@ -50,11 +54,6 @@ class JobsState(rx.State):
         return len(self.selected) == len(self.rows) > 0
 
     @rx.var
-    def runs(self) -> bool:
-        """Whether a row is of a job that runs: it tells how far it is."""
-        return any(row["state"] == "active" for row in self.rows)
-
-    @rx.var
     def counted(self) -> bool:
         """Whether the numbers of a queue are those of the list: nothing but queue and state is asked for."""
         return not any(text for name, text in self.filters.items() if name not in ("queue", "state"))
@@ -73,11 +72,15 @@ class JobsState(rx.State):
     @handler(Permission.JOBS_READ)
     @rx.event
     async def refresh(self) -> None:
-        """Something changed: read the same page again, unless rows are selected."""
-        if self.selected:
-            self.behind = True
-            return
-        await self._read()
+        """Read the same page again, unless rows are selected."""
+        if not self.selected:
+            await self._read()
+
+    @handler(Permission.JOBS_READ)
+    @rx.event
+    def fall_behind(self) -> None:
+        """Something changed while the list stands still."""
+        self.behind = bool(self.selected)
 
     @handler(Permission.JOBS_READ)
     @rx.event
@@ -89,18 +92,18 @@ class JobsState(rx.State):
 
     @handler(Permission.JOBS_READ)
     @rx.event
-    def select(self, ids: list[str], on: bool) -> None:
+    async def select(self, ids: list[str], on: bool) -> None:
         """Mark or unmark rows."""
+        await self._stand_still()
         given = {str(each) for each in ids}
-        self._keep({*self.selected, *given} if on else {*self.selected} - given)
+        await self._keep({*self.selected, *given} if on else {*self.selected} - given)
 
     @handler(Permission.JOBS_READ)
     @rx.event
     async def select_page(self, on: bool) -> None:
         """Mark or unmark every row of the page; with none marked the list goes on."""
-        self._keep({row["id"] for row in self.rows} if on else set())
-        if not self.selected:
-            await self._read()
+        await self._stand_still()
+        await self._keep({row["id"] for row in self.rows} if on else set())
 
     @handler(Permission.JOBS_READ)
     @rx.event
@@ -124,24 +127,49 @@ class JobsState(rx.State):
             return says.error(error.detail)
         return None
 
+    async def _stand_still(self) -> None:
+        """Have the list as its user sees it stay so. What was told to the page since it was read is not known here."""
+        if self.selected:
+            return
+        watching, socket = current().part(Watching), this_socket()
+        self.rows = watching.latest(socket, _LIST).get("rows", self.rows)
+        await watching.leave(socket, what=_LIST)
+
     async def _read(self) -> None:
-        rt, actor = current(), await handler_actor(self)
+        asked = self.filters, self.cursor
+        self.behind = False
         try:
-            page = await list_jobs(
-                rt, actor, **filtering.for_list(self.filters, now_ms()), limit=_PAGE, cursor=self.cursor or None
-            )
+            await show(self, await handler_actor(self), _LIST, asked, partial(_look, *asked))
         except ProblemError as error:
             self.problem = error.detail
-            return
-        self.problem, self.behind = "", False
-        self.rows = [job_row(job) for job in page.data]
-        self._keep(set(self.selected))
-        self.first_href = with_query(self.router.url, cursor="") if self.cursor else ""
-        self.next_href = with_query(self.router.url, cursor=page.next_cursor) if page.next_cursor else ""
-        self.searched_to = page.searched_back_to or ""
-        self.loaded = True
 
-    def _keep(self, marked: set[str]) -> None:
-        """Select these, as far as they are on the page."""
+    async def _keep(self, marked: set[str]) -> None:
+        """Select these, as far as they are on the page; with none the list goes on."""
         self.selected = [row["id"] for row in self.rows if row["id"] in marked]
         self.all_match = self.all_match and self.all_selected
+        if not self.selected:
+            await self._read()
+
+
+async def _look(filters: dict[str, str], cursor: str, actor: Actor) -> Shown:
+    """A page of the list; on the first one, what is pinned stands on top of the others."""
+    rt, wanted = current(), filtering.for_list(filters, now_ms())
+    page = await list_jobs(rt, actor, **wanted, limit=_PAGE, cursor=cursor or None)
+    pinned: dict[str, Any] = {**wanted, "pinned": True}
+    top = [] if cursor or filters["pinned"] else (await list_jobs(rt, actor, **pinned)).data
+    above = {job.id for job in top}
+    rows = [job_row(job) for job in (*top, *(each for each in page.data if each.id not in above))]
+
+    def href(to: str) -> str:
+        return address(PATH, filters | {"cursor": to})
+
+    shown = {
+        "rows": rows,
+        "first_href": href("") if cursor else "",
+        "next_href": href(page.next_cursor) if page.next_cursor else "",
+        "searched_to": page.searched_back_to or "",
+        "problem": "",
+        "loaded": True,
+    }
+    # A job that runs tells how far it is, and what can be taken back can be so for seconds.
+    return Shown(shown, moves=any(row["state"] == "active" or row["undo_until"] for row in rows))

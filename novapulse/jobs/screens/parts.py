@@ -116,3 +116,8 @@ def progress_bar(percent: Any, label: str, **props: Any) -> rx.Component:
         percent.to(int) >= 0,
         rx.progress(value=percent.to(int), size="1", custom_attrs={"aria-label": label}, **props),
     )
+
+
+def fact(label: str, *value: Any) -> rx.Component:
+    """An entry of a list of facts."""
+    return rx.el.div(rx.el.dt(label), rx.el.dd(*value))
