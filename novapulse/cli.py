@@ -209,6 +209,28 @@ def demo(remove: Annotated[bool, typer.Option("--remove", help="Remove everythin
 
 
 @app.command()
+def health(
+    process: Annotated[str, typer.Argument(help="web, worker or scheduler: is this process ready? Else: all.")] = "",
+    live: Annotated[bool, typer.Option("--live", help="Only whether it lives, which a new start could mend.")] = False,
+) -> None:
+    """Ask a running process of this machine how it is, as a probe: exit code 0 if it is well, else 1."""
+    from novapulse.launch.health import ask
+
+    settings = load_settings()
+    what = "/health/live" if live else "/health/ready" if process else "/health"
+    if process in ("", "web"):
+        answer = ask(settings.host, settings.port, f"/api/v1{what}")
+    elif process in ("worker", "scheduler"):
+        if not settings.probe_port:
+            raise StartError(f"This {process} answers no probes.", "Set NOVAPULSE_PROBE_PORT, for it and for this.")
+        answer = ask(settings.probe_host, settings.probe_port, what)
+    else:
+        raise StartError(f"There is no process {process}.", "It is web, worker or scheduler.")
+    typer.echo(answer.words)
+    raise typer.Exit(0 if answer.good else 1)
+
+
+@app.command()
 def doctor() -> None:
     """Check everything NovaPulse needs and say what is wrong."""
     from novapulse.launch.doctor import examine

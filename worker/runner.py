@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from novapulse.core import logging
+from novapulse.core import logging, tracing
+from novapulse.core.lifecycle import Lifecycle
 from novapulse.core.runtime import Runtime, open_runtime
 from novapulse.jobs.modes import Modes
 from novapulse.jobs.observed import Observed
@@ -24,12 +24,14 @@ from novapulse.tasks import load_all_tasks
 from worker.broker import QueueBroker
 from worker.enqueue import make_enqueue
 from worker.heartbeat import Heartbeat
+from worker.probe import probes
 from worker.receiver import QueueReceiver
+from worker.stores import wait_for_stores
 from worker.tasks.jobs import JobsCrew
 from worker.tasks.webhook import WebhookCrew
 
 _JOBS_AT_ONCE = 1_000  # bounded by `room`; Taskiq wants a number
-_STORE_WAIT_S = 2.0
+_FLUSH_S = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +68,7 @@ _CREWS: dict[str, Callable[[Runtime, str, str], Crew]] = {"webhook": WebhookCrew
 async def run_worker(settings: Settings, queues: Sequence[str], stop: asyncio.Event) -> None:
     """Work on these queues until `stop` is set, then finish or give back what runs."""
     logging.configure(settings, "worker")
+    tracing.setup(settings, "worker")
     load_all_tasks(settings)
     enqueue = make_enqueue(settings)
     rt = open_runtime(settings, enqueue)
@@ -81,32 +84,40 @@ async def run_worker(settings: Settings, queues: Sequence[str], stop: asyncio.Ev
         {queue: crew.slots for queue, crew in crews.items()},
         lambda: {queue: crew.in_flight for queue, crew in crews.items()},
     )
+    life = rt.part(Lifecycle)
     try:
-        await _wait_for_database(rt, stop)
-        # What is loaded by now stays: looking through it for garbage again and again was a tenth of a delivery's time.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(20_000, 50, 50)
-        await modes.look()
-        looking = asyncio.create_task(modes.run())
-        heartbeat.start()
-        receivers = [asyncio.create_task(_receive(settings, queue, name, crew, stop)) for queue, crew in crews.items()]
-        log.info("worker_started", worker=name, queues=list(queues))
-        await stop.wait()
-        log.info("worker_stopping", in_flight=sum(crew.in_flight for crew in crews.values()))
-        # The limit is for everything; what is left of it after the sends is for recording them.
-        grace_s = max(1.0, settings.shutdown_timeout_s - 3.0)
-        await asyncio.gather(*(crew.stop(grace_s) for crew in crews.values()))
-        await asyncio.wait(receivers, timeout=2.0)
-        for receiver in receivers:
-            receiver.cancel()
-        looking.cancel()
-        await asyncio.gather(*receivers, looking, return_exceptions=True)
-        await rt.part(Observed).flush()
+        async with probes(rt):
+            await wait_for_stores(rt, stop)
+            # What is loaded by now stays: looking through it for garbage again and again was a tenth of a delivery's
+            # time.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(20_000, 50, 50)
+            await modes.look()
+            looking = asyncio.create_task(modes.run())
+            heartbeat.start()
+            receivers = [
+                asyncio.create_task(_receive(settings, queue, name, crew, stop)) for queue, crew in crews.items()
+            ]
+            life.ready()
+            log.info("worker_started", worker=name, queues=list(queues))
+            await stop.wait()
+            life.drain()
+            log.info("worker_stopping", in_flight=sum(crew.in_flight for crew in crews.values()))
+            # The limit is for everything; what is left of it after the sends is for recording them.
+            grace_s = max(1.0, settings.shutdown_timeout_s - 3.0)
+            await asyncio.gather(*(crew.stop(grace_s) for crew in crews.values()))
+            await asyncio.wait(receivers, timeout=_FLUSH_S)
+            for receiver in receivers:
+                receiver.cancel()
+            looking.cancel()
+            await asyncio.gather(*receivers, looking, return_exceptions=True)
+            await _flush(rt)
     finally:
         heartbeat.stop()
         await enqueue.close()
         await rt.close()
+        await tracing.shutdown(settings.shutdown_timeout_s / 5)
     log.info("worker_stopped", worker=name)
 
 
@@ -123,12 +134,9 @@ async def _receive(settings: Settings, queue: str, owner: str, crew: Crew, stop:
     await broker.shutdown()
 
 
-async def _wait_for_database(rt: Runtime, stop: asyncio.Event) -> None:
-    while not stop.is_set():
-        try:
-            async with rt.database.read() as session:
-                await session.execute(text("SELECT version FROM routing_version"))
-            return
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            log.warning("database_not_ready", error=str(error)[:200], retry_in_s=_STORE_WAIT_S)
-            await asyncio.sleep(_STORE_WAIT_S)
+async def _flush(rt: Runtime) -> None:
+    """Write what was only counted so far; without a database that is given up, and nothing else."""
+    try:
+        await asyncio.wait_for(rt.part(Observed).flush(), _FLUSH_S)
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        log.warning("not_flushed", error=str(error)[:200])

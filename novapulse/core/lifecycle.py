@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ class Lifecycle:
 
     def __init__(self, _rt: Runtime) -> None:
         self.state: State = "starting"
+        self.closing = False  # sockets are being told to go elsewhere
         self._draining = asyncio.Event()
+        self._closers: list[Callable[[], Awaitable[None]]] = []
 
     def ready(self) -> None:
         """All that it needs at its start is done."""
@@ -31,3 +34,13 @@ class Lifecycle:
     async def wait_for_drain(self) -> None:
         """Return when `drain` was called."""
         await self._draining.wait()
+
+    def on_closing(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Have this called when what is open for long, such as sockets, must end."""
+        self._closers.append(close)
+
+    async def close_sockets(self) -> None:
+        """Tell whoever is connected for long to come back, to another process or to the next one here."""
+        self.closing = True
+        for close in self._closers:
+            await close()

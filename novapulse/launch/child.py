@@ -7,14 +7,19 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 
 from novapulse.launch.configuration import load_settings
 from novapulse.launch.errors import StartError
+from novapulse.launch.listening import is_listening
 from novapulse.launch.process import exit_with_parent, wait_for_go
+from novapulse.launch.readiness import tell
 from novapulse.settings import Settings
 
 QUEUES = ("email", "webhook", "workflow", "report")
+
+_MARGIN_S = 1.0  # for what takes no time, such as closing connections
 
 Main = Callable[[asyncio.Event], Awaitable[None]]
 
@@ -51,14 +56,44 @@ def run(role: str, settings: Settings, queues: Sequence[str] = QUEUES) -> int:
             if stop.is_set():
                 os._exit(128 + signal.SIGTERM)
             stop.set()
+            _end_after(settings.shutdown_timeout_s + (settings.drain_s if role == "web" else 0.0) + _MARGIN_S)
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, on_signal)
-        await main(stop)
+        telling = asyncio.create_task(tell(lambda: _is_ready(role, settings)))
+        try:
+            await main(stop)
+        finally:
+            telling.cancel()
 
     with contextlib.suppress(KeyboardInterrupt):
         _runner()(until_signalled())
     return 0
+
+
+def _is_ready(role: str, settings: Settings) -> bool:
+    from novapulse.core.lifecycle import Lifecycle
+    from novapulse.core.runtime import current
+
+    try:
+        ready = current().part(Lifecycle).state == "ready"
+    except RuntimeError:  # not that far yet
+        return False
+    return ready and (role != "web" or is_listening(settings.port))
+
+
+def _end_after(seconds: float) -> None:
+    """The limit of a stop, held by a thread of its own: the event loop may be what hangs."""
+
+    def end() -> None:
+        print(
+            "novapulse: not everything ended in time; what is left is taken over elsewhere", file=sys.stderr, flush=True
+        )
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _runner() -> Callable[[Awaitable[None]], None]:

@@ -15,8 +15,9 @@ _STABLE_AFTER_S = 30.0  # a child that lived this long starts again at once
 class Child:
     """A process that is meant to run until it is told to stop."""
 
-    def __init__(self, name: str, start: Callable[[], subprocess.Popen[bytes]]) -> None:
+    def __init__(self, name: str, start: Callable[[], subprocess.Popen[bytes]], role: str = "") -> None:
         self.name = name
+        self.role = role or name
         self.deaths = 0  # in a row, without a stable time between them
         self._start = start
         self._process: subprocess.Popen[bytes] | None = None
@@ -48,6 +49,12 @@ class Child:
         pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (self.deaths - 1))
         self._start_at = now + pause
         return f"{self.name} {_describe(code)}; starting it again in {pause:.1f} s"
+
+    def replace(self, process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes] | None:
+        """Go on with another process; returns the one from before, which is the caller's to end."""
+        before, self._process = self._process, process
+        self._started_at = time.monotonic()
+        return before
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, if there is still somebody to get it."""

@@ -13,7 +13,7 @@ from novapulse.settings import Settings
 
 _PREFIX = "NOVAPULSE_"
 # Read by the command line for itself, or set by it for its children.
-_OTHER_NAMES = {"NOVAPULSE_API_KEY", "NOVAPULSE_SUPERVISED", "NOVAPULSE_GATE_FD"}
+_OTHER_NAMES = {"NOVAPULSE_API_KEY", "NOVAPULSE_SUPERVISED", "NOVAPULSE_GATE_FD", "NOVAPULSE_READY_FD"}
 
 
 def load_settings() -> Settings:

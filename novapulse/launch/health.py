@@ -3,20 +3,55 @@
 from __future__ import annotations
 
 import http.client
+import json
+from dataclasses import dataclass
+from typing import Any
 
 _TIMEOUT_S = 3.0
 
 
-def is_healthy(host: str, port: int) -> bool:
-    """Whether `GET /api/v1/health` answers 200: database, Valkey and workers are all there."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a probe was told."""
+
+    status: int  # of HTTP; 0: nobody answered
+    words: str
+
+    @property
+    def good(self) -> bool:
+        """Whether it is well."""
+        return self.status == 200
+
+
+def ask(host: str, port: int, path: str) -> Answer:
+    """Ask what listens there how it is, and put the answer in words."""
     connection = http.client.HTTPConnection(loopback(host), port, timeout=_TIMEOUT_S)
     try:
-        connection.request("GET", "/api/v1/health")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return Answer(response.status, _in_words(response.status, response.read()))
+    except (OSError, http.client.HTTPException) as error:
+        return Answer(0, f"does not answer at {loopback(host)}:{port} ({str(error) or type(error).__name__})")
     finally:
         connection.close()
+
+
+def _in_words(status: int, body: bytes) -> str:
+    try:
+        report: dict[str, Any] = json.loads(body)
+    except ValueError:
+        return f"answers with HTTP {status} and no report"
+    checks: dict[str, Any] = report.get("checks", {})
+    faults = [f"{name}: {check['reason']}" for name, check in checks.items() if check.get("reason")]
+    state = str(report.get("state", ""))
+    return "; ".join(
+        [str(report.get("status", f"HTTP {status}")), *([state] if state not in ("", "ready") else []), *faults]
+    )
+
+
+def is_healthy(host: str, port: int) -> bool:
+    """Whether `GET /api/v1/health` answers 200: database, Valkey and workers are all there."""
+    return ask(host, port, "/api/v1/health").good
 
 
 def loopback(host: str) -> str:

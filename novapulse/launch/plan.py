@@ -19,7 +19,9 @@ class Plan:
     port: int
     address: str  # how people reach it, to print
     valkey_socket: str  # of the embedded Valkey; empty: an own server is used
+    workers: int  # processes
     shutdown_timeout_s: float
+    drain_s: float  # of the web process, before that
     lock_fd: int  # holds the lock of the data folder; never passed on
 
     def to_json(self) -> str:

@@ -52,8 +52,10 @@ def lock_data_dir(data_dir: Path) -> int:
     return handle
 
 
-def check_port(host: str, port: int) -> None:
+def check_port(host: str, port: int, *, shared: bool = False) -> None:
     """Bind the address once, to learn now and not from a crashed child that it cannot be had.
+
+    Shared: a process that this one replaces may still have it.
 
     Raises:
         StartError: the port is taken or not ours to take, or the address is not one of this machine.
@@ -62,8 +64,12 @@ def check_port(host: str, port: int) -> None:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, proto) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                # It must not listen: it would be given connections.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             probe.bind(address)
-            probe.listen(1)
+            if not shared:
+                probe.listen(1)
     except OSError as error:
         raise _port_error(host, port, error) from error
 

@@ -68,10 +68,12 @@ class Gate:
         self._waiting = 0
         self.is_open = False
 
-    def spawn(self, command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def spawn(
+        self, command: Sequence[str], env: Mapping[str, str], *, pass_fds: Sequence[int] = ()
+    ) -> subprocess.Popen[bytes]:
         """Start a child that calls `wait_for_go`."""
         if self.is_open:
-            return spawn(command, env=env)
+            return spawn(command, env=env, pass_fds=pass_fds)
         self._waiting += 1
         return spawn(command, env={**env, self.VARIABLE: str(self._read)}, pass_fds=(self._read,))
 

@@ -19,6 +19,7 @@ from novapulse.launch import valkey
 from novapulse.launch.children import Child
 from novapulse.launch.errors import StartError
 from novapulse.launch.health import is_healthy
+from novapulse.launch.notify import READY_FD, notify
 from novapulse.launch.plan import Plan
 from novapulse.launch.process import Gate, spawn
 
@@ -27,7 +28,7 @@ _HEALTHY_S = 60.0
 _DEATHS_BEFORE_HEALTHY = 4  # a child that cannot start is a fault to report, not to repeat for ever
 _TICK_S = 0.1
 _IDLE_TICK_S = 1.0  # a child's death wakes us at once (SIGCHLD)
-_KILL_MARGIN_S = 2.0
+_KILL_MARGIN_S = 3.0
 _VALKEY_STOP_S = 5.0
 
 
@@ -46,11 +47,18 @@ class Supervisor:
             "PYTHONUNBUFFERED": "1",
             # glibc gives every thread an arena of its own, which idle memory pays for.
             "MALLOC_ARENA_MAX": os.environ.get("MALLOC_ARENA_MAX", "2"),
+            # One port for several processes; the web process tells of all of them.
+            "NOVAPULSE_PROBE_PORT": "0",
         }
+        for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC"):  # systemd's, and about this process
+            self._environment.pop(name, None)
         self._valkey: Child | None = None
         self._children: list[Child] = []
+        self._passing: list[subprocess.Popen[bytes]] = []  # while they replace, or are replaced
         self._gate = Gate()
         self._stop_signals = 0
+        self._restart_asked = False
+        self._in_terminal = os.isatty(0)
         self._wake_read, self._wake_write = os.pipe()
 
     def run(self) -> int:
@@ -66,7 +74,11 @@ class Supervisor:
             while True:
                 self._wait(_IDLE_TICK_S if all(child.running() for child in self._all()) else _TICK_S)
                 self._tend()
+                if self._restart_asked:
+                    self._restart_asked = False
+                    self._restart_all()
         except _StopRequestedError:
+            notify("STOPPING=1")
             say("stopping")
             return 0
         except StartError as error:
@@ -83,8 +95,12 @@ class Supervisor:
             signal.signal(number, self._count_signal)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)  # only to wake up
 
-    def _count_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._stop_signals += 1
+    def _count_signal(self, number: int, _frame: FrameType | None) -> None:
+        # In a terminal a hang-up says that it was closed; from elsewhere it asks to begin anew.
+        if number == signal.SIGHUP and not self._in_terminal:
+            self._restart_asked = True
+        else:
+            self._stop_signals += 1
 
     def _wait(self, seconds: float) -> None:
         """Sleep until a signal comes, `seconds` at most.
@@ -145,10 +161,75 @@ class Supervisor:
 
     def _start_children(self) -> None:
         """Start them; they import their code, which takes longest, and wait until the stores are prepared."""
-        for name in ("web", "worker", "scheduler"):
-            child = Child(name, lambda name=name: self._gate.spawn(_python("child", name), self._environment))
+        workers = ["worker" if number == 1 else f"worker-{number}" for number in range(1, self.plan.workers + 1)]
+        for name in ("web", *workers, "scheduler"):
+            role = name.partition("-")[0]
+            child = Child(name, lambda role=role: self._gate.spawn(_python("child", role), self._environment), role)
             self._children.append(child)
             child.start()
+
+    def _restart_all(self) -> None:
+        """Replace one process after another; each new one is ready before the old one is told to stop."""
+        say("restarting")
+        notify("RELOADING=1")
+        try:
+            self._prepare()
+            for child in sorted(self._children, key=lambda child: child.role == "web"):
+                self._restart(child)
+            say("restarted")
+        except StartError as error:
+            say(f"not all restarted: {error}", error=True)
+        notify("READY=1")
+
+    def _restart(self, child: Child) -> None:
+        read, write = os.pipe()
+        environment = self._environment | {READY_FD: str(write)}
+        process = spawn(_python("child", child.role), env=environment, pass_fds=(write,))
+        os.close(write)
+        self._passing.append(process)
+        try:
+            self._wait_for_byte(read, process, child.name)
+        finally:
+            os.close(read)
+        before = child.replace(process)
+        self._passing.remove(process)
+        if before is not None and before.poll() is None:
+            self._passing.append(before)
+            before.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + self._patience_s
+            while before.poll() is None:
+                if time.monotonic() > deadline:
+                    before.kill()
+                self._wait(_TICK_S)
+                self._tend()
+            self._passing.remove(before)
+
+    def _wait_for_byte(self, read: int, process: subprocess.Popen[bytes], name: str) -> None:
+        """Wait until a new process says that it is ready.
+
+        Raises:
+            StartError: it does not; it has been ended.
+        """
+        os.set_blocking(read, False)
+        deadline = time.monotonic() + _HEALTHY_S
+        while True:
+            try:
+                if os.read(read, 1):
+                    return
+                late = True  # it has ended
+            except BlockingIOError:
+                late = time.monotonic() > deadline
+            if late:
+                process.kill()
+                process.wait()
+                self._passing.remove(process)
+                raise StartError(f"The new {name} process does not start; the old one goes on.", "See above.")
+            self._wait(_TICK_S)
+            self._tend()
+
+    @property
+    def _patience_s(self) -> float:
+        return self.plan.drain_s + self.plan.shutdown_timeout_s + _KILL_MARGIN_S
 
     def _wait_until_healthy(self) -> None:
         deadline = time.monotonic() + _HEALTHY_S
@@ -166,7 +247,8 @@ class Supervisor:
         say(f"ready at {self.plan.address}")
         if setup_url:
             say(f"make the first account (the link works once): {setup_url}")
-        say("Ctrl-C stops it")
+        say("Ctrl-C stops it" if self._in_terminal else "SIGTERM stops it, SIGHUP restarts it piece by piece")
+        notify("READY=1")
 
     def _tend(self) -> None:
         for child in self._all():
@@ -179,7 +261,7 @@ class Supervisor:
     def _stop(self) -> None:
         """Stop the processes that work, then Valkey, which they need until their end. A second signal kills."""
         signals = self._stop_signals
-        self._stop_all(self._children, self.plan.shutdown_timeout_s + _KILL_MARGIN_S, signals)
+        self._stop_all([*self._children, *map(_child_of, self._passing)], self._patience_s, signals)
         self._stop_all([self._valkey] if self._valkey else [], _VALKEY_STOP_S, signals)
 
     def _stop_all(self, children: list[Child], patience_s: float, signals: int) -> None:
@@ -191,6 +273,12 @@ class Supervisor:
                 for child in children:
                     child.signal(signal.SIGKILL)
             self._sleep(_TICK_S)
+
+
+def _child_of(process: subprocess.Popen[bytes]) -> Child:
+    child = Child("passing", lambda: process)
+    child.replace(process)
+    return child
 
 
 def _python(module: str, *arguments: str) -> list[str]:

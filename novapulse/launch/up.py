@@ -33,7 +33,9 @@ def up(settings: Settings) -> NoReturn:
         port=settings.port,
         address=settings.base_url,
         valkey_socket="" if settings.redis_url else str(settings.valkey_socket),
+        workers=settings.workers,
         shutdown_timeout_s=settings.shutdown_timeout_s,
+        drain_s=settings.drain_s,
         lock_fd=lock,
     )
     os.set_inheritable(lock, True)

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from typing import Any
 
+import structlog
+from granian.constants import Interfaces
+from granian.server.embed import Server
+
+from novapulse.core.lifecycle import Lifecycle
+from novapulse.core.runtime import current
 from novapulse.launch.frontend import frontend_dir
+from novapulse.launch.listening import let_nobody_in
 from novapulse.launch.preflight import check_port
 from novapulse.settings import Settings
 
 _BACKLOG = 1024
-_DRAIN_S = 3.0  # open websockets end only when they are told to; requests are done long before
+_CONNECTIONS_MAX = 16_384  # Granian would stop at the backlog's number, and each open page holds one
+_LAST_COMERS_S = 0.15  # several round trips of a data centre: who has begun to connect is let in
+
+log = structlog.get_logger(__name__)
 
 
 def load_app(settings: Settings) -> Any:
@@ -54,24 +65,36 @@ async def serve(app: Any, settings: Settings, stop: asyncio.Event) -> None:
     Raises:
         StartError: the port cannot be had.
     """
-    from granian.constants import Interfaces
-    from granian.server.embed import Server
-
-    check_port(settings.host, settings.port)
+    check_port(settings.host, settings.port, shared="NOVAPULSE_SUPERVISED" in os.environ)
     server = Server(
         app,
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
         backlog=_BACKLOG,
+        backpressure=_CONNECTIONS_MAX,
         log_enabled=False,
     )
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if not serving.done():
-        server.stop()
-        await asyncio.wait({serving}, timeout=_DRAIN_S)
     stopping.cancel()
+    if not serving.done():
+        await _leave(server, serving, settings)
     if serving.done():
         serving.result()
+
+
+async def _leave(server: Server, serving: asyncio.Task[None], settings: Settings) -> None:
+    """End without failing a request: say that it ends, serve on for a while, let nobody in, finish what was begun."""
+    life = current().part(Lifecycle)
+    life.drain()
+    log.info("web_draining", seconds=settings.drain_s)
+    await asyncio.wait({serving}, timeout=settings.drain_s)
+    let_nobody_in(settings.port)
+    await asyncio.wait({serving}, timeout=_LAST_COMERS_S)
+    server.stop()
+    deadline = time.monotonic() + settings.shutdown_timeout_s
+    await life.close_sockets()
+    await asyncio.wait({serving}, timeout=deadline - time.monotonic())
+    log.info("web_stopped", finished=serving.done())

@@ -19,6 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from novapulse.core.lifecycle import Lifecycle
 from novapulse.core.runtime import Runtime, current
 from novapulse.metrics.definitions import SOCKETS, SOCKETS_REFUSED
 from novapulse.security import csp, sessions
@@ -41,6 +42,9 @@ _RECHECK_S = 15.0  # how often an open socket's session is looked up: it may hav
 _STRIPPED = {b"cookie", b"authorization", SESSION_HEADER.encode()}
 # RFC 6455, 7.4.1 policy violation: the client must not simply come back.
 _POLICY_VIOLATION = 1008
+# IANA's WebSocket Close Code Number Registry, service restart: the client comes back at once.
+_SERVICE_RESTART = 1012
+_CUT_AT_ONCE, _CUT_PAUSE_S = 50, 0.02  # so that those who come back do not all come in one moment
 
 _HEADERS = {
     "x-content-type-options": "nosniff",
@@ -77,6 +81,7 @@ class Gate:
         rt = current()
         path: str = scope["path"]
         secure = rt.settings.base_url.startswith("https://")
+        life = rt.part(Lifecycle)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -92,6 +97,8 @@ class Gate:
                     headers["strict-transport-security"] = _HSTS
                     # Browsers ignore it without TLS, and complain on the console.
                     headers["cross-origin-opener-policy"] = _COOP
+                if life.state == "draining" and scope["http_version"].startswith("1"):
+                    headers["connection"] = "close"  # the next request goes to a process that stays
             await send(message)
 
         refusal: Response | None = None
@@ -123,7 +130,11 @@ class Gate:
             await receive()  # websocket.connect
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             return
-        self._listen(rt)
+        life = self._listen(rt)
+        if life.closing:
+            await receive()
+            await send({"type": "websocket.close", "code": _SERVICE_RESTART})
+            return
         mine = self._sockets.setdefault(live.session_id, set())
         if len(mine) >= _SOCKETS_PER_SESSION:
             SOCKETS_REFUSED.add(1, "too_many")
@@ -145,14 +156,24 @@ class Gate:
             if not mine:
                 self._sockets.pop(live.session_id, None)
 
-    def _listen(self, rt: Runtime) -> None:
+    def _listen(self, rt: Runtime) -> Lifecycle:
+        life = rt.part(Lifecycle)
         if not self._listening:
             self._listening = True
             sessions.on_revoked(rt, self._cut)
+            life.on_closing(self._cut_all)
+        return life
 
     def _cut(self, session_id: str) -> None:
         for ended in self._sockets.get(session_id, ()):
             ended.set()
+
+    async def _cut_all(self) -> None:
+        everybody = [ended for mine in self._sockets.values() for ended in mine]
+        for number, ended in enumerate(everybody, 1):
+            ended.set()
+            if number % _CUT_AT_ONCE == 0:
+                await asyncio.sleep(_CUT_PAUSE_S)
 
 
 class _Socket:
@@ -178,6 +199,8 @@ class _Socket:
                 self._pending = asyncio.ensure_future(self._receive())  # pyright: ignore[reportArgumentType]
             await asyncio.wait({self._pending, self._waiting}, timeout=_RECHECK_S, return_when=asyncio.FIRST_COMPLETED)
             if self._ended.is_set():
+                if self._rt.part(Lifecycle).closing:
+                    return await self._close("server stops", _SERVICE_RESTART)
                 return await self._close("session ended")
             if self._pending.done():
                 message, self._pending = self._pending.result(), None
@@ -202,15 +225,15 @@ class _Socket:
             if task is not None:
                 task.cancel()
 
-    async def _close(self, why: str) -> Message:
+    async def _close(self, why: str, code: int = _POLICY_VIOLATION) -> Message:
         if not self._closed:
             self._closed = True
             log.info("socket_closed", why=why, session=self._session_id)
             if self._pending is not None:
                 # Granian sends no close frame as long as somebody waits for a message.
                 self._pending.cancel()
-            await self._send({"type": "websocket.close", "code": _POLICY_VIOLATION})
-        return {"type": "websocket.disconnect", "code": _POLICY_VIOLATION}
+            await self._send({"type": "websocket.close", "code": code})
+        return {"type": "websocket.disconnect", "code": code}
 
     def _allows(self, message: Message) -> bool:
         now = time.monotonic()
