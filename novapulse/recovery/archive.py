@@ -25,6 +25,8 @@ _LEVEL = 3  # of compression: most of what there is to gain, at a fraction of th
 _HEADER, _MANIFEST = "header.json", "manifest.json"
 _HEADER_MAX = 4 << 20
 _PIECE = 1 << 16
+_DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError)
+_SAID_DAMAGED = "This backup is damaged or cut off. Use another one."
 
 
 class BackupError(Exception):
@@ -109,7 +111,7 @@ class Reader:
             self._all = self._members()
             name, first = next(self._all, ("", Member(io.BytesIO())))
             said: dict[str, Any] = orjson.loads(first.read(_HEADER_MAX)) if name == _HEADER else {}
-        except (OSError, EOFError, zlib.error, tarfile.TarError, orjson.JSONDecodeError) as error:
+        except (*_DAMAGED, OSError, orjson.JSONDecodeError, BackupError) as error:
             raise BackupError("This file is no backup of NovaPulse, or its beginning is damaged.") from error
         if "novapulse_backup" not in said:
             raise BackupError("This file is no backup of NovaPulse.")
@@ -129,8 +131,8 @@ class Reader:
         """
         try:
             yield from self._all
-        except (OSError, EOFError, zlib.error, tarfile.TarError, orjson.JSONDecodeError, TypeError) as error:
-            raise BackupError("This backup is damaged or cut off. Use another one.") from error
+        except (*_DAMAGED, OSError, orjson.JSONDecodeError, TypeError) as error:
+            raise BackupError(_SAID_DAMAGED) from error
         if self.manifest is None:
             raise BackupError("This backup is cut off: its end is missing. Use another one.")
         if self.manifest.members != self._seen.members:
@@ -156,8 +158,15 @@ class Member:
         self._sha256 = hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
-        data = self._file.read(size)
+        """The next bytes.
+
+        Raises:
+            BackupError: the file is damaged or cut off.
+        """
+        try:
+            data = self._file.read(size)
+        except _DAMAGED as error:
+            raise BackupError(_SAID_DAMAGED) from error
         self._sha256.update(data)
         return data
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import BinaryIO
 
@@ -22,7 +23,7 @@ from novapulse.core.database import Database
 from novapulse.core.migrations import downgrade_on, revision_on, revisions, upgrade_on
 from novapulse.core.runtime import connect_valkey
 from novapulse.recovery import sealed_keys
-from novapulse.recovery.archive import BackupError, Header, Reader
+from novapulse.recovery.archive import BackupError, Header, Member, Reader
 from novapulse.recovery.backup import Summary
 from novapulse.recovery.rows import insert_chunk, tables_on, without_triggers
 from novapulse.recovery.stopped import require_stopped
@@ -46,7 +47,7 @@ async def restore(settings: Settings, file: BinaryIO, *, passphrase: str | None,
     reader = Reader(file)
     _require_known(reader.header)
     members = reader.members()
-    keys: list[bytes] = []
+    fresh_keys = _keys_to_write(settings, reader.header, members, passphrase)
 
     def fill(connection: Connection) -> None:
         _clear(connection, replace=replace)
@@ -62,8 +63,6 @@ async def restore(settings: Settings, file: BinaryIO, *, passphrase: str | None,
                 if kind == "tables":
                     table = rest.split("/")[0]
                     counted[table] += insert_chunk(connection, table, reader.header.tables[table], member.read())
-                elif kind == "keys.json":
-                    keys.extend(_open_keys(member.read(), passphrase))
                 elif found := _REPORT.fullmatch(name):
                     settings.reports.mkdir(parents=True, exist_ok=True)
                     handle = os.open(settings.reports / found[1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -78,8 +77,11 @@ async def restore(settings: Settings, file: BinaryIO, *, passphrase: str | None,
         if counted != reader.manifest.rows:
             raise BackupError("This backup is damaged: rows are missing. Use another one.")
         upgrade_on(connection)
-        # Last, so that whatever refuses has changed nothing; and before the commit, so that no data is without its key.
-        _place_keys(settings, reader.header, keys)
+        if fresh_keys:
+            # Before the commit, so that no data is ever without its key.
+            write_keys(settings.data_dir, fresh_keys)
+            # What says which key the folder was made with is of before, too.
+            (settings.data_dir / "key.check").unlink(missing_ok=True)
 
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = Database(settings.database, pool_size=1, statement_limit_s=None)
@@ -117,32 +119,37 @@ def _clear(connection: Connection, *, replace: bool) -> None:
         downgrade_on(connection, "base")
 
 
-def _open_keys(data: bytes, passphrase: str | None) -> list[bytes]:
+def _keys_of(header: Header, members: Iterator[tuple[str, Member]], passphrase: str | None) -> list[bytes]:
+    """The keys in the backup, which are its first member."""
+    if not header.with_keys:
+        return []
     if passphrase is None:
         raise BackupError("The keys in this backup are locked. Give their passphrase: NOVAPULSE_BACKUP_PASSPHRASE.")
-    return sealed_keys.unseal(data, passphrase)
+    _, sealed = next(members)
+    return sealed_keys.unseal(sealed.read(), passphrase)
 
 
-def _place_keys(settings: Settings, header: Header, keys: list[bytes]) -> None:
-    """Have the keys of the backup in the keyring."""
+def _keys_to_write(
+    settings: Settings, header: Header, members: Iterator[tuple[str, Member]], passphrase: str | None
+) -> list[bytes]:
+    """What the file of keys has to hold, newest first, so that the data can be opened; nothing if it can be already."""
     set_ = settings.secret_key.get_secret_value()
     own = read_keys(set_, settings.data_dir)
     missing = set(header.key_ids) - {key_id(key) for key in own}
     if not missing:
-        return
+        return []
     if set_:
         raise BackupError(
             f"NOVAPULSE_SECRET_KEY lacks keys of this backup (their ids: {', '.join(sorted(missing))}). Add them,"
             f" after your newest; or leave it empty: then the keys are put into {settings.data_dir / KEY_FILE}."
         )
+    keys = _keys_of(header, members, passphrase)
     if not keys:
         raise BackupError(
             f"This backup holds no keys, and {settings.data_dir / KEY_FILE} does not have them either (their ids:"
             f" {', '.join(sorted(missing))}). Bring back that file, or set NOVAPULSE_SECRET_KEY."
         )
-    write_keys(settings.data_dir, [*keys, *(key for key in own if key not in keys)])
-    # What says which key the folder was made with is of before, too.
-    (settings.data_dir / "key.check").unlink(missing_ok=True)
+    return [*keys, *(key for key in own if key not in keys)]
 
 
 async def _forget_valkey(settings: Settings) -> None:

@@ -86,7 +86,8 @@ def _kind(type_: object) -> str:
 
 def chunks_of(connection: Connection, table: str, columns: Sequence[Column]) -> Iterator[tuple[bytes, int]]:
     """The rows of a table as pieces of JSON lines, and how many rows are in each."""
-    names = ", ".join(f'"{column.name}"' for column in columns)
+    as_text = "" if connection.dialect.name == "sqlite" else "::text"  # JSON as it is stored, and not read
+    names = ", ".join(f'"{column.name}"{as_text if column.kind == "json" else ""}' for column in columns)
     result = connection.execution_options(stream_results=True, max_row_buffer=1).exec_driver_sql(
         f'SELECT {names} FROM "{table}"'  # noqa: S608 - names that the database itself has
     )

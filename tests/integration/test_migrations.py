@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import JSON, Boolean, Connection, LargeBinary, MetaData, inspect, text
+from sqlalchemy import Connection, MetaData, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import SQLModel
 
@@ -34,6 +34,7 @@ from novapulse.core.migrations import (
 )
 from novapulse.jobs.conservation import _differences
 from tests.conftest import fresh_postgres, make_settings
+from tests.planting import SEEDED, Rows, plant
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -117,35 +118,6 @@ async def test_a_database_is_behind_until_the_latest_migration_ran_and_a_newer_o
         await database.close()
 
 
-_SEEDED = {"alembic_version", "audit_head", "routing_version"}  # hold the one row they ever have
-Rows = dict[str, dict[str, Any]]
-
-
-def plant(connection: Connection) -> Rows:
-    """One row in each table, whatever its columns; by table."""
-    metadata = MetaData()
-    metadata.reflect(connection)
-    planted: Rows = {}
-    for table in metadata.sorted_tables:
-        row: dict[str, Any] = {}
-        for column in table.columns:
-            if column.foreign_keys:
-                parent = next(iter(column.foreign_keys)).column
-                row[column.name] = planted[parent.table.name][parent.name]
-            elif isinstance(column.type, Boolean):
-                row[column.name] = True
-            elif isinstance(column.type, JSON):
-                row[column.name] = ["planted"]
-            elif isinstance(column.type, LargeBinary):
-                row[column.name] = b"\0\xff"
-            else:
-                row[column.name] = 7 if column.type.python_type in (int, float) else f"{column.name} of {table.name}"
-        if table.name not in _SEEDED:
-            connection.execute(table.insert().values(row))
-            planted[table.name] = row
-    return planted
-
-
 def found(connection: Connection, planted: Rows) -> Rows:
     """What is there of what was planted, by table."""
     metadata = MetaData()
@@ -166,7 +138,7 @@ async def test_each_migration_is_taken_back_and_made_again_with_rows_in_every_ta
         async with database.write_connection() as connection:
             planted = await connection.run_sync(plant)
             there = await connection.run_sync(found, planted)
-            assert there.keys() == planted.keys() >= SQLModel.metadata.tables.keys() - _SEEDED
+            assert there.keys() == planted.keys() >= SQLModel.metadata.tables.keys() - SEEDED
             for change, revision in [
                 *((downgrade_on, each) for each in revisions()[-2::-1]),
                 *((upgrade_on, each) for each in revisions()[1:]),

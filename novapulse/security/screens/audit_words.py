@@ -33,9 +33,14 @@ SUBJECTS = {
     "setup": "Set-up",
     "access": "Refusals",
     "audit": "Audit log",
+    "backup": "Backups",
+    "key": "Keys",
 }
 
 _PHRASES = {
+    "backup.made": "made backup",
+    "backup.restored": "restored backup",
+    "key.rotated": "encrypted all secrets anew with key",
     "webhook.created": "added webhook",
     "webhook.changed": "changed webhook",
     "webhook.paused": "paused webhook",
