@@ -80,7 +80,9 @@ def _hash(root: Path, paths: Iterable[Path]) -> str:
 
 
 def _sources(root: Path) -> Iterator[Path]:
-    yield from (path for path in (root / "assets").rglob("*") if path.is_file())
+    # In `assets/external` Reflex links what lies in `novapulse/`; it is there only after the first build.
+    external = root / "assets" / "external"
+    yield from (p for p in (root / "assets").rglob("*") if p.is_file() and not p.is_relative_to(external))
     yield root / "rxconfig.py"
     for path in (root / "novapulse").rglob("*"):
         if "_frontend" not in path.parts and path.suffix in _SOURCE_SUFFIXES and _is_compiled(path):

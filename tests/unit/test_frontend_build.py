@@ -57,6 +57,13 @@ def test_code_without_reflex_does_not_count(root: Path) -> None:
     assert frontend.source_hash(root) == before
 
 
+def test_what_reflex_links_into_the_assets_while_it_builds_does_not_count(root: Path) -> None:
+    before = frontend.source_hash(root)
+    (root / "assets" / "external" / "novapulse").mkdir(parents=True)
+    (root / "assets" / "external" / "novapulse" / "hook.js").symlink_to(root / "novapulse" / "live" / "hook.js")
+    assert frontend.source_hash(root) == before
+
+
 def test_a_copy_elsewhere_has_the_same_hash(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     import shutil
 
