@@ -10,7 +10,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
 SYNC := HATCH_BUILD_NO_HOOKS=true UV_COMPILE_BYTECODE=1 $(UV) sync --frozen
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help run test lint audit bench screenshots frontend browser wheel sync clean
+.PHONY: help run test lint audit bench screenshots docs frontend browser wheel sync clean
 
 help: ## Show what can be done
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,10 @@ bench: sync frontend ## Measure NovaPulse beside BullMQ on this machine
 screenshots: sync frontend browser ## Take a picture of every page into docs/screenshots/
 	@$(RUN) python -m tests.e2e.screenshots $(ARGS)
 
+docs: sync ## Build the documents as a site into site/; links are checked
+	@$(RUN) python docs/reference.py
+	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build -q
+
 frontend: sync ## Compile the frontend if it is missing or out of date
 	@$(RUN) python -m novapulse.launch.frontend
 
@@ -58,4 +62,4 @@ sync: $(filter .venv-uv/bin/uv,$(UV)) ## Install the locked dependencies into .v
 	@.venv-uv/bin/pip install --quiet --disable-pip-version-check uv || { rm -rf .venv-uv; exit 1; }
 
 clean: ## Remove what was built; data in .novapulse stays
-	rm -rf .venv .venv-uv .web .web.lock dist novapulse/_frontend novapulse/_frontend.new novapulse/_frontend.old
+	rm -rf .venv .venv-uv .web .web.docs .web.lock dist site novapulse/_frontend novapulse/_frontend.new novapulse/_frontend.old
