@@ -155,6 +155,7 @@ class JobDetail(JobView):
     timeout_s: float | None
     crashes: int = Field(description="How often its worker died while running it.")
     trace_id: str | None
+    webhook_id: str | None = Field(None, description="Of a delivery: the webhook it is for.")
     attempts: list[JobAttemptView]
     timeline: list[Moments] = Field(description="Oldest first.")
     logs: list[LogLine] = Field(description="The last 500 lines, oldest first.")

@@ -161,6 +161,7 @@ def delivery_detail(view: JobView, detail: DeliveryDetail) -> JobDetail:
         timeout_s=None,
         crashes=0,
         trace_id=detail.trace_id,
+        webhook_id=detail.webhook_id,
         attempts=attempts,
         timeline=sorted(moments, key=lambda moment: moment.at),
         logs=[],

@@ -8,7 +8,7 @@ from typing import Any
 
 import reflex as rx
 
-from novapulse.ui.parts import page_link
+from novapulse.ui.parts import copy_button, page_link
 from novapulse.ui.tokens import TONES
 
 _COLORS = {status: color for status, (color, _) in TONES.items()}
@@ -123,6 +123,27 @@ def field(
         spacing="1",
         width="100%",
         align="stretch",
+    )
+
+
+def trace(id: Any, href: Any) -> rx.Component:  # noqa: A002 - what it is
+    """The id of a trace, to copy, and a link to where it is looked at (`href`; empty: nowhere)."""
+    return rx.hstack(
+        rx.el.code(id, class_name="np-mono np-cut", title=id, custom_attrs={"data-testid": "trace-id"}),
+        copy_button(text=id, label="Copy"),
+        rx.cond(
+            href != "",
+            rx.el.a(
+                "Open",
+                href=href,
+                target="_blank",
+                rel="noopener noreferrer",
+                class_name="np-link",
+                custom_attrs={"data-testid": "trace-link", "aria-label": "Open the trace in a new tab"},
+            ),
+        ),
+        align="center",
+        min_width="0",
     )
 
 

@@ -67,7 +67,7 @@ def _running_site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         return
     request.getfixturevalue("built")
     settings = {"admin_email": EMAIL, "admin_password": PASSWORD, "allow_private_networks": LOOPBACK}
-    settings["task_modules"] = MODULE
+    settings |= {"task_modules": MODULE, "trace_url": "https://tempo.example/trace/{trace_id}"}
     with running(tmp_path_factory.mktemp("e2e"), **settings) as instance:
         found = Site(instance.url, EMAIL, PASSWORD, instance)
         found.sign_in()

@@ -83,6 +83,16 @@ def test_it_shows_the_event_and_what_went_over_the_wire(
     assert box is not None
     assert round(box["x"] + box["width"]) == 1440, "it is at the right, beside the log"
 
+    # Its trace is to be copied, and opened where traces are looked at; and from the job that it is there is a way back.
+    trace = sent["traceparent"].split("-")[1]
+    expect(drawer.get_by_test_id("trace-id")).to_have_text(trace)
+    if site.instance is not None:
+        expect(drawer.get_by_test_id("trace-link")).to_have_attribute("href", f"https://tempo.example/trace/{trace}")
+    page.goto(f"/jobs/{delivery['id']}")
+    expect(page.get_by_test_id("trace-id")).to_have_text(trace)
+    page.get_by_test_id("job-delivery").click()
+    expect(drawer.get_by_test_id("attempt")).to_have_count(1)
+
 
 def test_attempts_come_newest_first_as_they_happen(
     page: Page, site: Site, receiver: Receiver, send: Callable[..., Any]

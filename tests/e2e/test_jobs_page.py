@@ -192,6 +192,11 @@ def test_a_job_says_what_went_wrong_and_can_be_put_right(page: Page, kitchen: Si
     expect(page.get_by_test_id("job-attempt")).to_have_count(2)
     page.get_by_test_id("job-pin").click()
     expect(page.get_by_text("Pinned: it is kept")).to_be_visible()
+    # Whatever comes after it, it stands on top of the list.
+    reaches(kitchen, add(kitchen, BAKE, cake="later"), "completed")
+    page.goto("/jobs/list")
+    expect(page.locator("[data-testid^=job-row-]").first).to_have_attribute("data-testid", f"job-row-{job}")
+    page.goto(f"/jobs/{job}")
     page.get_by_test_id("job-pin").click()
 
     # It is deleted in ten seconds, unless that is taken back.
@@ -210,6 +215,7 @@ def test_a_running_job_shows_how_far_it_is_and_is_stopped(page: Page, kitchen: S
     expect(page.get_by_test_id("job-progress")).to_contain_text("of 300 stirred")
     page.goto("/jobs/workers")
     expect(page.get_by_test_id("worker-heartbeat").first).to_be_visible()
+    expect(page.get_by_test_id(f"doing-{job}")).to_contain_text(SIMMER)
     page.goto(f"/jobs/{job}")
     page.get_by_test_id("job-cancel").click()
     expect(page.get_by_test_id("job-error")).to_contain_text("Cancelled while it ran")

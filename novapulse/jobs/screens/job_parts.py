@@ -10,7 +10,7 @@ import reflex as rx
 
 from novapulse.jobs.screens.job_state import JobPageState
 from novapulse.jobs.screens.parts import fact, job_badge, quiet, traceback
-from novapulse.ui.components import section
+from novapulse.ui.components import section, trace
 from novapulse.ui.parts import page_link, time_ago
 
 
@@ -71,6 +71,17 @@ def facts(job: Any) -> rx.Component:
         _if(job["worker"], "Worker", page_link(job["worker"].to(str), to="/jobs/workers", **link)),
         _if(job["crashes"], "Crashed workers", job["crashes"].to(str)),
         _if(job["tenant"], "Tenant", job["tenant"].to(str)),
+        _if(job["webhook"], "Webhook", page_link("Its page", to="/webhooks/" + job["webhook"].to(str), **link)),
+        _if(
+            job["webhook"],
+            "Delivery",
+            page_link(
+                "Request and response",
+                to="/webhooks/" + job["webhook"].to(str) + "?delivery=" + job["id"].to(str),
+                **link,
+                custom_attrs={"data-testid": "job-delivery"},
+            ),
+        ),
         _if(job["key"], "Unique key", rx.el.code(job["key"].to(str), class_name="np-mono")),
         _if(
             job["schedule"],
@@ -91,7 +102,7 @@ def facts(job: Any) -> rx.Component:
             "Its jobs",
             page_link(job["children"].to(str), to="/jobs/list?parent=" + job["id"].to(str), **link),
         ),
-        _if(job["trace"], "Trace id", rx.el.code(job["trace"].to(str), class_name="np-mono")),
+        _if(job["trace"], "Trace", trace(job["trace"].to(str), job["trace_href"].to(str))),
         class_name="np-facts np-num",
     )
 

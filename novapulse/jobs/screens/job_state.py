@@ -103,7 +103,7 @@ async def _look(job_id: str, actor: Actor) -> Shown:
         why = why_shown(await explain(rt, actor, detail.id)) if waits else {}
     except NotFoundError:
         return Shown({"gone": True, "loaded": True}, moves=False)
-    shown = job_shown(detail)
+    shown = job_shown(detail, rt.settings.trace_address(detail.trace_id) if detail.trace_id else "")
     lists = {"attempts": shown.pop("attempt_list"), "timeline": shown.pop("timeline"), "logs": shown.pop("logs")}
     moves = bool(shown["open"] or shown["undo_until"])
     return Shown({"job": shown, **lists, "why": why, "gone": False, "problem": "", "loaded": True}, moves)

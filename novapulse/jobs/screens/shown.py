@@ -41,8 +41,8 @@ def job_row(job: JobView) -> dict[str, Any]:
     }
 
 
-def job_shown(job: JobDetail) -> dict[str, Any]:
-    """The head and the facts of one job."""
+def job_shown(job: JobDetail, trace_href: str) -> dict[str, Any]:
+    """The head and the facts of one job; `trace_href` is where its trace is looked at, if anywhere."""
     delivery = job.id.startswith("dlv_")
     well = job.state in ("completed", "active")  # what an attempt before it failed of is in the list of attempts
     return job_row(job) | {
@@ -64,6 +64,8 @@ def job_shown(job: JobDetail) -> dict[str, Any]:
         "result": "" if job.result is None else pretty(job.result),
         "traceback": "" if well else job.traceback or "",
         "trace": job.trace_id or "",
+        "trace_href": trace_href,
+        "webhook": job.webhook_id or "",
         "timeout": NONE if job.timeout_s is None else span(job.timeout_s),
         "crashes": str(job.crashes) if job.crashes else "",
         "children": ", ".join(f"{n:,} {state}" for state, n in sorted(job.children.items())),

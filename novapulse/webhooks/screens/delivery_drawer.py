@@ -8,7 +8,7 @@ from typing import Any
 
 import reflex as rx
 
-from novapulse.ui.components import status_badge
+from novapulse.ui.components import status_badge, trace
 from novapulse.ui.drawer import drawer, drawer_head
 from novapulse.ui.parts import copy_button, time_ago
 from novapulse.webhooks.screens.delivery_state import DeliveryState
@@ -26,6 +26,12 @@ def delivery_drawer() -> rx.Component:
         ),
         _next(d),
         _acts(d),
+        rx.hstack(
+            rx.text("Trace", size="1", color="var(--gray-11)"),
+            trace(d["trace"].to(str), d["trace_href"].to(str)),
+            align="center",
+            min_width="0",
+        ),
         rx.el.section(
             rx.heading("Attempts", size="2", as_="h3"),
             rx.cond(

@@ -84,6 +84,8 @@ async def show_delivery(
     last = detail.attempts[-1].request_headers if detail.attempts else {"content-type": "application/json"}
     state.opened = delivery_row(detail) | {
         "body": pretty(detail.body),
+        "trace": detail.trace_id,
+        "trace_href": rt.settings.trace_address(detail.trace_id),
         "curl": curl(detail.webhook_url, detail.body, last),
         "may_retry": detail.status in ("failed", "cancelled", "retrying", "delivered"),
         "may_cancel": detail.status in ("pending", "retrying"),
