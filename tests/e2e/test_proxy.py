@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import re
 import shutil
 import socket
@@ -13,15 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from playwright.sync_api import Browser, Playwright
 
 from novapulse.launch import frontend
 from tests import browser as chromium
 from tests.instance import Instance, free_port, running
+from tests.proxy import certificate
 
 pytestmark = [
     pytest.mark.e2e,
@@ -45,27 +41,6 @@ class House:
     tls_default: bool  # whether 443 could be had
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return folder / "cert.pem", folder / "key.pem"
-
-
 def _documented_location() -> str:
     """The `location` block that the documentation tells people to use: that one has to work."""
     block = re.search(r"```nginx\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)
@@ -86,7 +61,7 @@ def _can_bind(port: int) -> bool:
 
 
 def _nginx(folder: Path, upstream: int, tls: list[int], plain: int) -> subprocess.Popen[bytes]:
-    certificate, key = _certificate(folder)
+    cert, key = certificate(folder, NAME)
     location = _documented_location().replace("127.0.0.1:8000", f"127.0.0.1:{upstream}")
     listens = "".join(f"listen 127.0.0.1:{port} ssl;\n" for port in tls)
     (folder / "nginx.conf").write_text(
@@ -98,7 +73,7 @@ def _nginx(folder: Path, upstream: int, tls: list[int], plain: int) -> subproces
           fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
           server {{
             {listens}
-            ssl_certificate {certificate}; ssl_certificate_key {key};
+            ssl_certificate {cert}; ssl_certificate_key {key};
             {location}
           }}
           server {{
