@@ -14,6 +14,7 @@ import typer
 from novapulse.launch.configuration import load_settings
 from novapulse.launch.errors import StartError
 from novapulse.launch.jobs_cli import jobs
+from novapulse.launch.key_cli import key
 from novapulse.launch.mail_cli import mail
 from novapulse.launch.queue_cli import queue, workers
 from novapulse.launch.recovery_cli import backup, db, restore
@@ -47,6 +48,7 @@ app.add_typer(report, name="report")
 app.command("workers")(workers)
 app.add_typer(backup, name="backup")
 app.command("restore")(restore)
+app.add_typer(key, name="key")
 
 
 def _run(work: Coroutine[object, object, T]) -> T:

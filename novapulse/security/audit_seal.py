@@ -49,7 +49,7 @@ class LogKeys:
     def __init__(self, rt: Runtime) -> None:
         self._keyring = rt.keyring
         self._opened: dict[str, bytes] = {}
-        self._made = 0  # `since` of what this process has made
+        self._made = (0, "")  # `since` of what this process has made, and the key that was newest then
 
     def at(self, epochs: Sequence[Epoch], seq: int) -> bytes:
         """The key that seals row `seq`.
@@ -67,12 +67,13 @@ class LogKeys:
         if epochs and self._is_good(epochs[-1], epochs):
             return epochs, self._open(epochs[-1])
         key = os.urandom(KEY_BYTES)
-        self._made = seq
+        self._made = (seq, self._keyring.ids[0])
         return [*(self._again(epoch) for epoch in epochs), self._sealed(seq, key)], key
 
     def _is_good(self, last: Epoch, epochs: Sequence[Epoch]) -> bool:
-        # One renewal per process: two that have the keys in another order must not renew in turn for ever.
-        renewed = any(epoch["since"] == self._made for epoch in epochs)
+        # One renewal per process and key: two that have the keys in another order must not renew in turn for ever.
+        since, newest = self._made
+        renewed = newest == self._keyring.ids[0] and any(epoch["since"] == since for epoch in epochs)
         if not renewed and not self._keyring.is_current(last["key"]):
             return False
         try:
