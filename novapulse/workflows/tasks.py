@@ -9,10 +9,11 @@ import structlog
 from pydantic import BaseModel
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, select
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from novapulse.core import exact
 from novapulse.core.actor import Actor
+from novapulse.core.away import is_away
 from novapulse.core.clock import now_ms
 from novapulse.core.errors import ProblemError, UnavailableError
 from novapulse.core.runtime import Runtime
@@ -28,7 +29,6 @@ from novapulse.workflows.watch import tell_run
 triggers.install()
 log = structlog.get_logger(__name__)
 _TRIES = 21
-_AWAY = (OperationalError, InterfaceError, ConnectionError, RedisError)
 _AWAY_S = 2.0
 
 
@@ -98,7 +98,9 @@ async def step(job: JobContext, payload: StepPayload) -> Any:
         raise
     except (ActFailedError, ProblemError, ExpressionError, TimeoutError) as error:
         raise await _failed(rt, job, payload, doing, error) from error
-    except _AWAY as error:
+    except (DBAPIError, ConnectionError, RedisError) as error:
+        if not (isinstance(error, RedisError) or is_away(error)):
+            raise
         # That is no failure of the step, and costs it no attempt.
         raise PutOff(f"A store is away: {type(error).__name__}", _AWAY_S) from error
     if not done.over:

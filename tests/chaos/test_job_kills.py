@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 
@@ -83,3 +85,22 @@ def test_poison_ends_dead_and_takes_nothing_with_it(fleet: Fleet) -> None:
     ((error, crashes),) = fleet.rows(f"SELECT error, crashes FROM job WHERE id = '{poison}'")
     assert f"died {crashes} times while it ran" in error
     assert runs[poison] == crashes and 2 <= crashes <= 3
+
+
+def test_a_database_that_goes_away_while_jobs_finish_repeats_none(fleet: Fleet) -> None:
+    """What was done is remembered until it can be recorded, whether the database was locked or hung up."""
+    ids = [*fleet.add(12, seconds=1), *fleet.add(400, seconds=0.01)]
+    wait_until(lambda: fleet.ledger.done() > 50, 20, "under way")
+    if fleet.is_sqlite:
+        with contextlib.closing(sqlite3.connect(fleet.folder / "novapulse.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            logs = fleet.living("worker")
+            wait_until(lambda: all("jobs_not_recorded" in part.log for part in logs), 20, "both were refused")
+            other.execute("ROLLBACK")
+    else:
+        everybody = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        for cut in range(12):
+            wait_until(lambda cut=cut: fleet.ledger.done() >= min(60 + cut * 10, len(ids)), 20, "more done")
+            fleet.rows(f"{everybody} AND pid <> pg_backend_pid()")
+    assert set(fleet.check(ids).values()) == {1}
+    assert fleet.rows("SELECT DISTINCT attempts, crashes FROM job") == [(1, 0)]

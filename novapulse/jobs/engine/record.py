@@ -171,6 +171,29 @@ def recover(connection: Connection, *, now: int, owners: Sequence[str] = (), kee
     return ended
 
 
+def undo_unknown(connection: Connection, queue: str, *, owner: str, known: Sequence[str], now: int) -> list[str]:
+    """Undo the claims of a worker that it does not know of: it was cut off before it was told that it has them."""
+    j = JOB.c
+    mine = (j.queue == queue, j.state == JobState.ACTIVE.value, j.claimed_by == owner)
+    found = select(j.id, j.claims, j.attempts, j.started_at, j.cancel_asked).where(*mine)
+    held = set(known)
+    rows = [row for row in connection.execute(found).all() if row.id not in held]
+    ended = [
+        Ended(
+            row.id,
+            row.claims,
+            row.attempts,
+            JobState.CANCELLED if row.cancel_asked else JobState.WAITING,
+            now,
+            row.started_at or now,
+            counts=row.cancel_asked,
+            error="Cancelled before it began.",
+        )
+        for row in rows
+    ]
+    return sorted(finish(connection, ended)) if ended else []
+
+
 def _crashed(row: Any, now: int, keep_place: bool, *, beside: int) -> Ended:
     others = f" and {beside} other{'s' if beside > 1 else ''}" if beside else ""
     error = f"Its worker {row.claimed_by} died while it{others} ran."
