@@ -46,6 +46,7 @@ class Database:
             "pool_size": pool_size,
             "max_overflow": 4,
             "pool_timeout": 15,
+            "hide_parameters": True,  # errors are logged, and what a statement was given is no business of a log
             "json_serializer": exact.dumps,
             "json_deserializer": exact.loads,
         }

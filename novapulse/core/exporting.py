@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, get_current_span
 
 from novapulse.core import trace
 from novapulse.core.trace import Place
@@ -125,6 +125,13 @@ class Exporting(BatchSpanProcessor):
         provider = TracerProvider(sampler=ParentBased(_OneTruth()), resource=self._resource, shutdown_on_exit=False)
         provider.add_span_processor(self)
         return provider
+
+    def library_place(self) -> Place | None:
+        """Where a library's span is, within which this is done."""
+        context = get_current_span().get_span_context()
+        if not context.is_valid:
+            return None
+        return Place(f"{context.trace_id:032x}", f"{context.span_id:016x}", context.trace_flags.sampled)
 
     def counts(self) -> dict[str, int]:
         """How many spans were exported, could not be, were dropped, and wait."""

@@ -169,24 +169,24 @@ class Health:
 
     async def _disk(self) -> Found:
         folders = {"data folder": self._rt.settings.data_dir, "reports": self._rt.settings.reports}
-        return await asyncio.to_thread(_look_at_disks, folders)
+        return await asyncio.to_thread(look_at_disks, folders)
 
     async def _scheduler(self) -> Found:
-        lease: str | None = await self._rt.valkey.get("np:scheduler")
+        lease: str | None = await self._rt.valkey.get("{np}:scheduler")
         if lease is None:
             return Found("no scheduler is running: retries are not handed out")
         holder, _, since = lease.partition("@")
         return Found(detail={"holder": holder, "since": rfc3339(int(since)) if since.isdigit() else None})
 
     async def _workers(self) -> Found:
-        names = await self._rt.valkey.zrangebyscore("np:workers", now_ms(), "+inf")
+        names = await self._rt.valkey.zrangebyscore("{np}:workers", now_ms(), "+inf")
         if not names:
             return Found("no worker is running: deliveries wait", detail={"workers": 0, "queues": {}})
         async with self._rt.valkey.pipeline(transaction=False) as pipe:
             for name in names:
-                pipe.get(f"np:worker:{name}")
+                pipe.get(f"{{np}}:worker:{name}")
             for queue in _QUEUES:
-                pipe.xlen(f"np:q:{{{queue}}}")
+                pipe.xlen(f"{{np}}:q:{{{queue}}}")
             answers = await pipe.execute()
         beats = [orjson.loads(beat) for beat in answers[: len(names)] if beat]
         serving = Counter(queue for beat in beats for queue in beat["queues"])
@@ -202,7 +202,8 @@ class Health:
         return Found(reason, warning=not waits, detail=detail)
 
 
-def _look_at_disks(folders: dict[str, Path]) -> Found:
+def look_at_disks(folders: dict[str, Path]) -> Found:
+    """How much room the disks of these folders have."""
     seen: set[int] = set()
     detail: dict[str, Any] = {}
     low: list[str] = []

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -14,7 +16,7 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from novapulse.core import exact, idempotency, trace
+from novapulse.core import exact, idempotency, trace, tracing
 from novapulse.core.errors import (
     BadRequestError,
     FieldError,
@@ -29,6 +31,8 @@ from novapulse.core.runtime import current
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _NUL = b"\\u0000"
 ROUTE = "novapulse.route"  # of the scope: where who counts requests is told the route's template
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_PROBES = ("/health", "/_health", "/ping", "/metrics")
 _DEPTH_MAX = 100  # what reads JSON later gives up at some 250 levels
 
 
@@ -38,39 +42,109 @@ def answer_with(request: Request, fields: Iterable[tuple[bytes, bytes]]) -> None
 
 
 def answer_fields(request: Request) -> Iterable[tuple[bytes, bytes]]:
-    """What `answer_with` was told for this request."""
-    return request.scope.get("state", {}).get("answer_fields", ())
+    """What `answer_with` was told for this request; whoever takes it puts it into the answer."""
+    return request.scope.get("state", {}).pop("answer_fields", ())
+
+
+@dataclass(slots=True)
+class Call:
+    """A request that was answered, or broke off."""
+
+    method: str
+    path: str
+    route: str | None  # the template of the address, if it is one of the API's
+    status: int
+    sent_bytes: int  # of the answer's body
+    seconds: float
+    state: Mapping[str, Any]  # what was found out about it, such as who asked
+    scope: Scope
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it is of a kind that says nothing as long as it goes well: a file of the pages, or a probe."""
+        return is_quiet(self.path)
+
+
+def is_quiet(path: str) -> bool:
+    """Whether an address is that of a file of the pages, or of a probe."""
+    return "." in path.rpartition("/")[2] or path.endswith(_PROBES) or path.startswith("/api/v1/health/")
 
 
 class RequestId:
-    """Gives every request an id, the caller's if it is sane, and logs under it. ASGI middleware.
+    """Gives every request an id, the caller's if it is sane, and its place in a trace; logs are under both.
 
-    What `answer_with` was told goes into the answer as well.
+    What `answer_with` was told goes into the answer as well. ASGI middleware; within another one of its kind it leaves
+    to that what was done there.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, told: Callable[[Call], None] | None = None) -> None:
+        """`told` hears of each call once it is over."""
         self._app = app
+        self._told = told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _SANE_ID.fullmatch(given) else new_id("req")
         state: dict[str, Any] = scope.setdefault("state", {})
-        state["request_id"] = request_id
-        trace.enter(trace.given(Headers(scope=scope).get("traceparent", "")) or trace.new_place())
+        routes: list[str] = scope.setdefault(ROUTE, [])
 
-        async def send_with_id(message: Message) -> None:
+        async def send_with_route(message: Message) -> None:
             if message["type"] == "http.response.start":
-                if ROUTE in scope and "route" in scope:
-                    scope[ROUTE].append(scope.get("root_path", "") + scope["route"].path)
-                MutableHeaders(scope=message)["x-request-id"] = request_id
-                message["headers"].extend(state.get("answer_fields", ()))
+                if isinstance(scope.get("route"), APIRoute) and not routes:
+                    routes.append(scope.get("root_path", "") + scope["route"].path)
+                message["headers"].extend(state.pop("answer_fields", ()))
             await send(message)
 
+        if "request_id" in state:
+            await self._app(scope, receive, send_with_route)
+            return
+        call = Call(scope["method"], scope["path"], None, 500, 0, 0.0, state, scope)
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        state["request_id"] = request_id = given if _SANE_ID.fullmatch(given) else new_id("req")
+        place = trace.given(headers.get("traceparent", "")) or trace.new_place()
+        span = None
+        if tracing.active is not None and place.sampled and not call.quiet:
+            span = tracing.Span("", "server", place)
+            place = span.place
+        trace.enter(place)
+        began = time.perf_counter()
+
+        async def send_with_ids(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                call.status = message["status"]
+                fields = MutableHeaders(scope=message)
+                fields["x-request-id"], fields["x-trace-id"] = request_id, place.trace_id
+            else:
+                call.sent_bytes += len(message.get("body", b""))
+            await send_with_route(message)
+
+        error: str | None = None
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await self._app(scope, receive, send_with_id)
+            try:
+                await self._app(scope, receive, send_with_ids)
+            except BaseException as raised:
+                error = type(raised).__qualname__
+                raise
+            finally:
+                call.route, call.seconds = routes[0] if routes else None, time.perf_counter() - began
+                if span is not None:
+                    _end(span, call, request_id, error)
+                if self._told is not None:
+                    self._told(call)
+
+
+def _end(span: tracing.Span, call: Call, request_id: str, error: str | None) -> None:
+    method = call.method if call.method in _METHODS else "_OTHER"
+    span.name = f"{method} {call.route}" if call.route else method
+    span.attributes["http.request.method"] = method
+    span.attributes["http.response.status_code"] = call.status
+    span.attributes["url.scheme"] = call.scope.get("scheme", "http")
+    span.attributes["novapulse.request.id"] = request_id
+    if call.route:
+        span.attributes["http.route"] = call.route
+    span.end(error or (str(call.status) if call.status >= 500 else None))
 
 
 class BodyLimit:

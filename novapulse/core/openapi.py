@@ -22,6 +22,7 @@ _PROBLEM: dict[str, Any] = {
         "detail": {"type": "string"},
         "instance": {"type": "string"},
         "request_id": {"type": "string"},
+        "trace_id": {"type": "string"},
         "errors": {
             "description": "What is wrong with which value; the pointer is a JSON pointer (RFC 6901) into the body.",
             "type": "array",

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
+from novapulse.core import trace
 from novapulse.core.errors import FieldError, InvalidError, ProblemError, UnavailableError
 
 MEDIA_TYPE = "application/problem+json"
@@ -33,6 +34,8 @@ def problem_body(error: ProblemError, instance: str, request_id: str) -> dict[st
         "instance": instance,
         "request_id": request_id,
     }
+    if (place := trace.current()) is not None:
+        body["trace_id"] = place.trace_id
     if error.errors:
         body["errors"] = [{"pointer": each.pointer, "detail": each.detail} for each in error.errors]
     return body | error.more

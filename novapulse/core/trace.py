@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import NamedTuple
+
+from structlog.contextvars import clear_contextvars
 
 _GIVEN = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
@@ -101,13 +103,21 @@ def enter(place: Place | None) -> None:
 
 
 @contextmanager
-def within(place: Place | None) -> Iterator[None]:
+def within(place: Place | None) -> Generator[None]:
     """The same for a while."""
     token = _PLACE.set(place)
     try:
         yield
     finally:
         _PLACE.reset(token)
+
+
+def apart() -> Context:
+    """The context for a task that serves more than what is being done now: it is of no trace and no request."""
+    context = copy_context()
+    context.run(_PLACE.set, None)
+    context.run(clear_contextvars)
+    return context
 
 
 def trace_id() -> str:

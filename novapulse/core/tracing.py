@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -62,6 +62,12 @@ async def shutdown(timeout_s: float) -> None:
         thread.start()
         await asyncio.to_thread(thread.join, timeout_s)
         exporting.tell(late=thread.is_alive())
+
+
+def enter_event() -> None:
+    """What is done from now on is an event of a page: in the span that Reflex made of it, or in a trace of its own."""
+    found = None if active is None else active.library_place()
+    trace.enter(found or trace.new_place())
 
 
 def here() -> Place | None:
@@ -141,7 +147,7 @@ def span(
 
 
 @contextmanager
-def inside(made: Span) -> Iterator[Span]:
+def inside(made: Span) -> Generator[Span]:
     """What is done within `with` is this span."""
     try:
         with trace.within(made.place):
@@ -199,7 +205,7 @@ def transaction(operation: str, *, is_sqlite: bool) -> AbstractContextManager[Wa
 
 
 @contextmanager
-def _watched(around: Place, operation: str, is_sqlite: bool) -> Iterator[Watch]:
+def _watched(around: Place, operation: str, is_sqlite: bool) -> Generator[Watch]:
     watch, error = Watch(), None
     try:
         yield watch
@@ -222,6 +228,14 @@ def together(places: Sequence[Place]) -> tuple[Place, list[Place]]:
         return first, []
     around = Place(trace.new_place().trace_id, None, True)
     return around, [place for place in distinct[:LINKS_MAX] if place.span_id is not None]
+
+
+def write_tick(work: str, started: int, did: int) -> None:
+    """The scheduler did so much of some work, since `started` (ns)."""
+    place = trace.new_place()
+    if place.sampled:
+        own = Place(place.trace_id, trace.new_span_id(), True)
+        write(f"tick {work}", "internal", own, None, started, time.time_ns(), {"novapulse.tick.did": did})
 
 
 def counts() -> dict[str, Any]:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from novapulse.core import exact, trace
+from novapulse.core import exact, trace, tracing
 from novapulse.core.clock import now_ms
 from novapulse.core.database import bulk_insert, table_of
 from novapulse.core.errors import ConflictError, InvalidError
@@ -30,6 +30,11 @@ _COUNT = table_of(QueueCount)
 PAYLOAD_MAX = 256 * 1024
 RUN_TASK = "job.run"  # the Taskiq task that runs any of them
 _BATCH = 100
+_SENDING: dict[str, tracing.Value] = {
+    "messaging.system": "novapulse",
+    "messaging.operation.type": "send",
+    "messaging.operation.name": "send",
+}
 _MARK_AFTER_S = 0.5
 _MARKED = 500  # at once
 UNMARKED_MS = 2_000  # what waits for so long without a mark was not put on its queue
@@ -107,7 +112,8 @@ async def kick(rt: Runtime, queue: str, ids: Sequence[str]) -> None:
     if not ids:
         return
     with contextlib.suppress(RedisError, OSError, TimeoutError):
-        await rt.enqueue(queue, RUN_TASK, [ids[at : at + _BATCH] for at in range(0, len(ids), _BATCH)])
+        with tracing.span(f"send {queue}", "producer", _SENDING | {"messaging.destination.name": queue}):
+            await rt.enqueue(queue, RUN_TASK, [ids[at : at + _BATCH] for at in range(0, len(ids), _BATCH)])
         rt.part(_Marks).add(ids)
 
 
@@ -125,7 +131,7 @@ class _Marks:
     def add(self, ids: Sequence[str]) -> None:
         self._ids += ids
         if self._marker is None or self._marker.done():
-            self._marker = asyncio.create_task(self._mark())
+            self._marker = asyncio.create_task(self._mark(), context=trace.apart())
 
     async def _mark(self) -> None:
         while self._ids:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from redis.exceptions import RedisError
 
+from novapulse.core import trace
 from novapulse.core.runtime import Runtime
 from novapulse.metrics.definitions import JOB_RUN, JOB_WAIT
 from novapulse.webhooks.latency import BUCKET_MAX, bucket_of, upper_bound_ms
@@ -21,7 +22,7 @@ _FLUSH_S = 1.0
 
 def key(queue: str) -> str:
     """The sums of a queue: `w<bucket>` and `r<bucket>` count waits and runs, `ok` and `bad` what ended how."""
-    return f"np:q:{{{queue}}}:o"
+    return f"{{np}}:q:{{{queue}}}:o"
 
 
 class _Seen:
@@ -66,7 +67,7 @@ class Observed:
             else:
                 seen.bad += 1
         if self._flusher is None or self._flusher.done():
-            self._flusher = asyncio.create_task(self._flush_soon())
+            self._flusher = asyncio.create_task(self._flush_soon(), context=trace.apart())
 
     async def flush(self) -> None:
         """Write now. A process that stops does so last; what Valkey does not take is kept for the next time."""

@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from novapulse.core import tracing
 from novapulse.core.clock import now_ms
 from novapulse.core.crypto import DecryptError
 from novapulse.core.database import table_of
@@ -101,7 +102,17 @@ class _Sending:
             return await self._shielded(Outcome(Verdict.REFUSED, f"The message cannot be put together: {error}."))
         await self._await_turn()
         async with self._rt.part(SmtpPool).slot() as slot:
-            outcome = await slot.send(mail, self._open)
+            server = self._rt.part(SmtpPool).server
+            to: dict[str, tracing.Value] = {
+                "network.protocol.name": "smtp",
+                "novapulse.mail.recipients": len(self._open),
+            }
+            if server is not None:
+                to |= {"server.address": server.host, "server.port": server.port}
+            with tracing.span("send mail", "client", to) as span:
+                outcome = await slot.send(mail, self._open)
+                if span is not None:
+                    span.error = None if outcome.verdict is Verdict.SENT else outcome.verdict.value
             return await self._shielded(outcome)
 
     async def _opened(self) -> tuple[Message, Sequence[Attachment]]:

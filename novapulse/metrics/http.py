@@ -38,12 +38,12 @@ class CountRequests:
         finally:
             HTTP_OPEN.add(-1)
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            named = route[0] if route else _other_route(scope["path"])
+            named = route[0] if route else other_route(scope["path"])
             HTTP_REQUESTS.add(1, method, named, str(status))
             HTTP_DURATION.observe(time.perf_counter() - began if took is None else took, method, named)
 
 
-def _other_route(path: str) -> str:
+def other_route(path: str) -> str:
     """What is not the API's, by its kind: an address is no label."""
     if path.startswith("/api/"):
         return "unknown"

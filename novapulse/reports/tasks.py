@@ -11,6 +11,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import insert, select, update
 
+from novapulse.core import tracing
 from novapulse.core.clock import now_ms, rfc3339
 from novapulse.core.database import table_of
 from novapulse.core.ids import new_id
@@ -120,7 +121,9 @@ async def _make_file(job: JobContext, row: Any) -> Made:
 
     try:
         tell(0.0, "")
-        made = await make_in_child(order, tell)
+        about = {"novapulse.report.kind": row.kind, "novapulse.report.format": row.format}
+        with tracing.span("make report", attributes=about):
+            made = await make_in_child(order, tell)
         await asyncio.to_thread((folder / file_name(row)).replace, settings.reports / file_name(row))
         return made
     except ReportFailedError as error:

@@ -24,6 +24,7 @@ from reflex_base.event import BACKGROUND_TASK_MARKER
 from reflex_base.event.context import EventContext
 from reflex_base.registry import RegistrationContext
 
+from novapulse.core import tracing
 from novapulse.core.actor import Actor, Permission
 from novapulse.core.errors import EnrolmentError, ForbiddenError, ReauthenticationError, UnauthorizedError
 from novapulse.core.runtime import Runtime, current
@@ -153,6 +154,7 @@ class DefaultDeny(Middleware):
 
     async def preprocess(self, app: rx.App, state: BaseState, event: Event) -> StateUpdate | None:
         """Stop what is not allowed; see `Middleware.preprocess`."""
+        tracing.enter_event()
         try:
             live = await _live_session()
         except UnauthorizedError:

@@ -160,13 +160,12 @@ class Ingest:
         self._waiting.append((events, done))
         self._waiting_rows += len(events)
         if self._committer is None or self._committer.done():
-            self._committer = asyncio.create_task(self._commit_groups())
+            self._committer = asyncio.create_task(self._commit_groups(), context=trace.apart())
         # A caller that hangs up must not take the others' transaction down.
         await asyncio.shield(done)
         return [_answer(event) for event in events]
 
     async def _commit_groups(self) -> None:
-        trace.enter(None)  # it serves many calls, and not only the one that began it
         while self._waiting:
             group: list[tuple[list[_Incoming], asyncio.Future[None]]] = []
             rows = 0
@@ -193,7 +192,7 @@ class Ingest:
             INGEST_WAITING.set(self._waiting_rows)
             self._rt.part(Feed).tell("event", stored, _feed_item)
             if self._handing_over is None or self._handing_over.done():
-                self._handing_over = asyncio.create_task(self._hand_over())
+                self._handing_over = asyncio.create_task(self._hand_over(), context=trace.apart())
 
     async def _commit(self, events: list[_Incoming]) -> list[str]:
         try:
@@ -293,7 +292,6 @@ class Ingest:
 
     async def _hand_over(self) -> None:
         """Queue what was committed, apart from the commits: a Valkey that hangs must not slow them."""
-        trace.enter(None)
         while self._outgoing:
             ids, self._outgoing = self._outgoing, []
             places, self._sent_for = self._sent_for, []

@@ -15,7 +15,9 @@ from itertools import islice
 import certifi
 import httpx
 
+from novapulse.core import tracing
 from novapulse.core.clock import now_ms
+from novapulse.webhooks import traced
 from novapulse.webhooks.guard import Guard, RefusedDestinationError, Target, UnresolvedNameError
 from novapulse.webhooks.outcome import ErrorCode, Outcome
 from novapulse.webhooks.retry import parse_retry_after
@@ -125,6 +127,8 @@ class Sender:
             _fail(outcome, ErrorCode.INTERNAL, f"{type(error).__name__}: {error}"[:300])
         outcome.duration_ms = (time.perf_counter() - started) * 1000
         outcome.timings["total"] = round(outcome.duration_ms, 2)
+        if (place := tracing.here()) is not None:
+            traced.called(place, method, url, headers, outcome)
         return outcome
 
     async def close(self) -> None:

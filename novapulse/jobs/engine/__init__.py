@@ -20,9 +20,11 @@ from redis.exceptions import RedisError
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
+from novapulse.core import tracing
 from novapulse.core.clock import now_ms
 from novapulse.core.runtime import Runtime
 from novapulse.jobs.engine.claim import ANY, JOB, Claim, asked_to_stop, claim, renew
+from novapulse.jobs.engine import traced
 from novapulse.jobs.engine.record import Ended, finish, recover, write_progress
 from novapulse.jobs.engine.run import Context, broken_off, cancelled, given_back, perform
 from novapulse.jobs.engine.suspects import ISOLATED_FROM, Isolation
@@ -254,11 +256,15 @@ class Engine:
         if wanted:
             self._hungry = False  # what comes while this runs makes it true again
         async with self._writing:
-            ours, claims, more = await self._rt.database.run_write(write)
+            ours, claims, more = await self._rt.database.run_write(write, watch)
+        if watch is not None:
+            jobs = [*(held.claim for held, _ in ended), *claims]
+            traced.turn(watch, self.queue, jobs, is_sqlite=self._rt.database.is_sqlite)
         del self._ended[: len(ended)]
         for held, each in ended:
             self._let_go(held)
             if each.id not in ours:
+        watch = None if tracing.active is None else tracing.Watch()
                 log.warning("claim_lost", job_id=each.id, why="another worker has taken it over")
             elif each.counts and self._note is not None:
                 self._note(each, held.claim)

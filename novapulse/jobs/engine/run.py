@@ -11,11 +11,12 @@ import orjson
 import structlog
 from pydantic import ValidationError
 
-from novapulse.core import trace
+from novapulse.core import trace, tracing
 from novapulse.core.clock import now_ms
 from novapulse.core.runtime import Runtime
 from novapulse.jobs.engine.claim import Claim
 from novapulse.jobs.engine.record import Ended, Line
+from novapulse.jobs.engine.traced import place_of
 from novapulse.jobs.models import JobState
 from novapulse.jobs.tasks import TASKS, Backoff, GiveUp, PutOff, RetryLater
 
@@ -66,6 +67,27 @@ class Context:
 
 async def perform(claim: Claim, context: Context) -> Ended:
     """Run it; how it ended. A cancellation goes through: what it means is known to whoever cancelled."""
+    structlog.contextvars.bind_contextvars(job_id=claim.id)
+    trace.enter(place_of(claim))
+    if tracing.here() is None:
+        return await _perform(claim, context)
+    attributes = {
+        "messaging.system": "novapulse",
+        "messaging.operation.type": "process",
+        "messaging.operation.name": "run",
+        "messaging.message.id": claim.id,
+        "novapulse.task": claim.task,
+        "novapulse.attempt": claim.attempts + 1,
+    }
+    with tracing.span(f"run {claim.task if claim.task in TASKS else 'unknown task'}", "consumer", attributes) as span:
+        ended = await _perform(claim, context)
+        if span is not None:
+            span.attributes["novapulse.job.state"] = ended.state.value
+            span.error = "failed" if ended.error is not None else None
+        return ended
+
+
+async def _perform(claim: Claim, context: Context) -> Ended:
     started = now_ms()
     task = TASKS.get(claim.task)
     if task is None:
@@ -74,8 +96,6 @@ async def perform(claim: Claim, context: Context) -> Ended:
         payload = task.payload.model_validate_json(claim.payload)
     except ValidationError as error:
         return _failed(claim, started, f"The payload does not fit this version of the task: {error}", retry_at=None)
-    structlog.contextvars.bind_contextvars(job_id=claim.id)
-    trace.enter(None if claim.trace_id is None else trace.stored(claim.trace_id, claim.parent_span))
     limit = asyncio.timeout(claim.timeout_s)
     try:
         async with limit:

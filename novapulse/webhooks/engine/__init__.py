@@ -14,11 +14,13 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from novapulse.core import tracing
 from novapulse.core.clock import now_ms
 from novapulse.core.runtime import Runtime
 from novapulse.core.version import VERSION
 from novapulse.metrics.definitions import CIRCUITS_OPEN
 from novapulse.metrics.keeper import Keeper
+from novapulse.webhooks import traced
 from novapulse.webhooks.engine.claim import LEASE_MS, Claim, claim, claim_head, give_back, release_next, renew
 from novapulse.webhooks.engine.pace import Pace
 from novapulse.webhooks.engine.rate import RateLimits
@@ -99,7 +101,8 @@ class Engine:
         ids = [id_ for id_ in ids if id_ not in self._held]
         self._claiming += len(ids)
         try:
-            claimed = await self._persist(lambda connection: self._claim(connection, ids, takeover_from))
+            watch = None if tracing.active is None else tracing.Watch()
+            claimed = await self._persist(lambda connection: self._claim(connection, ids, takeover_from), watch=watch)
         finally:
             self._claiming -= len(ids)
         if not claimed:
@@ -107,6 +110,8 @@ class Engine:
         claims, targets = claimed
         if not claims:
             return
+        if watch is not None:
+            traced.claimed(watch, claims, is_sqlite=self._rt.database.is_sqlite)
         batch = _Batch(len(claims))
         for item in claims:
             self._held[item.id] = (item, batch)
@@ -272,12 +277,15 @@ class Engine:
     async def _lane(self, webhook_id: str) -> None:
         while not self._stopping and self._may_begin():
             self._lane_again.discard(webhook_id)
-            found = await self._persist(lambda connection: self._claim_head(connection, webhook_id))
+            watch = None if tracing.active is None else tracing.Watch()
+            found = await self._persist(lambda connection: self._claim_head(connection, webhook_id), watch=watch)
             if found is None:
                 if webhook_id in self._lane_again:
                     continue
                 return
             item, target = found
+            if watch is not None:
+                traced.claimed(watch, [item], is_sqlite=self._rt.database.is_sqlite)
             self._held[item.id] = (item, None)
             if target is None or not target.active:
                 await self._give_back([(item, None, "Waits until the webhook is active again.")])
@@ -318,12 +326,14 @@ class Engine:
             if ids:
                 await self._persist(lambda connection: renew(connection, ids, owner=self._owner, now=now_ms()))  # noqa: B023
 
-    async def _persist(self, write: Callable[[Connection], T], *, once: bool = False) -> T | None:
+    async def _persist(
+        self, write: Callable[[Connection], T], *, once: bool = False, watch: tracing.Watch | None = None
+    ) -> T | None:
         """Run `write` in a transaction; while the database is away, again until it is back."""
         wait_s = 0.1
         while True:
             try:
-                return await self._rt.database.run_write(write)
+                return await self._rt.database.run_write(write, watch)
             except _STORE_DOWN as error:
                 log.warning("database_away", error=str(error)[:200], retry_in_s=wait_s)
                 if once or self._stopping:

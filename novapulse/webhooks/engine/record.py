@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import SQLAlchemyError
 
+from novapulse.core import tracing
 from novapulse.core.actor import SYSTEM
 from novapulse.core.clock import now_ms, rfc3339
 from novapulse.core.database import bulk_insert, table_of
@@ -27,6 +28,7 @@ from novapulse.core.runtime import Runtime
 from novapulse.jobs.observed import Observed
 from novapulse.metrics.definitions import DELIVERY_ATTEMPTS, DELIVERY_ERRORS, DELIVERY_LATENCY
 from novapulse.security import audit
+from novapulse.webhooks import traced
 from novapulse.webhooks.audited import webhook_target
 from novapulse.webhooks.engine.claim import DELIVERY, Claim, release_next
 from novapulse.webhooks.engine.targets import Target
@@ -62,6 +64,11 @@ class Result:
     status: str = ""
     next_attempt_at: int | None = None
     reason: str | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it was sent."""
+        return self.target.url
 
 
 class Recorder:
@@ -102,7 +109,8 @@ class Recorder:
                 await asyncio.sleep(_GATHER_S)
             group = self._results[:_GROUP]
             try:
-                await write_results(self._rt, self._owner, group)
+                watch = None if tracing.active is None else tracing.Watch()
+                await write_results(self._rt, self._owner, group, watch)
             except (SQLAlchemyError, OSError, TimeoutError) as error:
                 # What was sent must be remembered: keep it until the database is back.
                 log.warning(
@@ -116,6 +124,8 @@ class Recorder:
             self._room.set()
             self._observed.note_many("webhook", map(_observed, group))
             _count(group)
+            if watch is not None:
+                traced.recorded(watch, group, is_sqlite=self._rt.database.is_sqlite)
             for result in group:
                 self._done(result)
             self._rt.part(Feed).tell("delivery", [result for result in group if result.recorded], feed_item)
@@ -149,7 +159,7 @@ def _observed(result: Result) -> tuple[float | None, float, bool]:
     return waited, outcome.duration_ms, outcome.ok
 
 
-async def write_results(rt: Runtime, owner: str, results: Sequence[Result]) -> None:
+async def write_results(rt: Runtime, owner: str, results: Sequence[Result], watch: tracing.Watch | None = None) -> None:
     """Write these results in one transaction and mark on each whether it was still ours to write."""
     now = now_ms()
 
@@ -165,7 +175,7 @@ async def write_results(rt: Runtime, owner: str, results: Sequence[Result]) -> N
                 audit.append_on(rt, connection, SYSTEM, "webhook.disabled", target=target, detail={"reason": reason})
         return ours
 
-    for result in await rt.database.run_write(write):
+    for result in await rt.database.run_write(write, watch):
         result.recorded = True
 
 
