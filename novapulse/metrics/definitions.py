@@ -39,6 +39,7 @@ INGESTED = Counter(
     "novapulse_ingest_events_total",
     "Events sent to NovaPulse: `stored`, `duplicate` (an id that was sent before), `refused`.",
     ("outcome",),
+    known=(("stored",), ("duplicate",), ("refused",)),
 )
 INGEST_DELIVERIES = Counter("novapulse_ingest_deliveries_total", "Deliveries made of the events that were stored.")
 INGEST_WAITING = Gauge("novapulse_ingest_waiting_events", "Events in memory that wait for the database.")
@@ -49,6 +50,7 @@ DELIVERY_ATTEMPTS = Counter(
     "Attempts recorded, by what became of the delivery: `delivered`, `retrying`, `failed` (for good), or `lost`:"
     " another worker has it.",
     ("outcome",),
+    known=(("delivered",), ("retrying",), ("failed",), ("lost",)),
 )
 DELIVERY_ERRORS = Counter(
     "novapulse_delivery_errors_total",
@@ -60,7 +62,6 @@ DELIVERY_LATENCY = Histogram(
     "From the event's arrival to the receiver's answer, of what was delivered at the first attempt.",
     bounds=_LONG,
 )
-WEBHOOKS_DISABLED = Counter("novapulse_webhooks_disabled_total", "Webhooks disabled because they only fail.")
 CIRCUITS_OPEN = Gauge(
     "novapulse_delivery_circuits_open",
     "Webhooks that a worker sends nothing to for the moment, because their receiver does not answer.",
@@ -84,6 +85,7 @@ SIGN_INS = Counter(
     "novapulse_sign_in_attempts_total",
     "Tries to sign in or to prove oneself: `ok`, `wrong_password`, `wrong_code`, `limited`.",
     ("outcome",),
+    known=(("ok",), ("wrong_password",), ("wrong_code",), ("limited",)),
 )
 SOCKETS = Gauge("novapulse_sockets", "Open sockets of browsers.")
 SOCKETS_REFUSED = Counter("novapulse_sockets_refused_total", "Sockets that were refused, by why.", ("reason",))
@@ -161,6 +163,8 @@ FACTS = {
         Fact("novapulse_check_ok", "1: this check of `/health` is good; take the `min`.", ("check",), combine="min"),
         Fact("novapulse_check_duration_seconds", "How long that check took.", ("check",)),
         Fact("novapulse_facts_ok", "1: the facts could be read from this store just now.", ("store",), combine="min"),
+        Fact("novapulse_backup_last_timestamp_seconds", "When the last backup was made, since the epoch; 0: never."),
+        Fact("novapulse_backup_interval_seconds", "How often the scheduler makes one; absent: it makes none."),
         Fact("novapulse_disk_free_bytes", "Free space where the data folder is.", combine="min"),
         Fact("novapulse_disk_size_bytes", "Size of that disk."),
         Fact("novapulse_build_info", "1, labelled with the version.", ("version", "python")),

@@ -19,13 +19,15 @@ from novapulse.core.health import Health
 from novapulse.core.runtime import Runtime
 from novapulse.core.version import VERSION
 from novapulse.jobs.counts import QUEUES, STATES, Board, read_board
+from novapulse.recovery.schedule import last_backup_at
+from novapulse.webhooks.models import WebhookStatus
 
 _CACHED_S = 1.0
 _PATIENCE_S = 2.0  # a store that hangs must not hold up what is known without it
 _AWAY = (SQLAlchemyError, RedisError, OSError, TimeoutError)
-_LEASE = "np:scheduler"
+_LEASE = "{np}:scheduler"
 
-_WEBHOOKS = text("SELECT status, count(*) FROM webhook GROUP BY status")
+_WEBHOOKS = text("SELECT status, count(*) AS n FROM webhook GROUP BY status")
 _SESSIONS = text(
     "SELECT count(*) FROM session WHERE revoked_at IS NULL AND last_seen_at > :seen_after AND created_at > :made_after"
 )
@@ -53,12 +55,14 @@ class Facts:
             return self._found
 
     async def _ask(self) -> Found:
-        board, webhooks, lease, checks = await asyncio.gather(
-            read_board(self._rt), _soon(self._database()), _soon(self._rt.valkey.exists(_LEASE)), _soon(self._checks())
+        board, lease, database, backups, checks = await asyncio.gather(
+            read_board(self._rt),
+            _soon(self._rt.valkey.exists(_LEASE)),
+            _soon(self._database()),
+            _soon(self._backups()),
+            _soon(self._checks()),
         )
-        found: Found = {}
-        for source in (_queues(board), webhooks or {}, checks or {}, self._machine()):
-            found |= source
+        found = _queues(board) | self._machine() | (database or {}) | (backups or {}) | (checks or {})
         if lease is not None:
             found["novapulse_scheduler_running"] = [((), float(lease))]
         found["novapulse_facts_ok"] = [
@@ -71,12 +75,21 @@ class Facts:
         now, settings = now_ms(), self._rt.settings
         lives = {"seen_after": now - settings.session_idle_s * 1000, "made_after": now - settings.session_max_s * 1000}
         async with self._rt.database.read() as session:
-            webhooks = (await session.execute(_WEBHOOKS)).all()
+            counted = {row.status: row.n for row in (await session.execute(_WEBHOOKS)).all()}
             sessions = (await session.execute(_SESSIONS, lives)).scalar_one()
         return {
-            "novapulse_webhooks": [((status,), float(n)) for status, n in webhooks],
+            "novapulse_webhooks": [((status,), float(counted.get(status, 0))) for status in WebhookStatus],
             "novapulse_sessions": [((), float(sessions))],
         }
+
+    async def _backups(self) -> Found:
+        every_h, last = self._rt.settings.backup_every_h, await last_backup_at(self._rt)
+        found: Found = {}
+        if every_h is not None:
+            found["novapulse_backup_interval_seconds"] = [((), every_h * 3600)]
+        if every_h is not None or last is not None:
+            found["novapulse_backup_last_timestamp_seconds"] = [((), (last or 0) / 1000)]
+        return found
 
     async def _checks(self) -> Found:
         checks = await self._rt.part(Health).checks()

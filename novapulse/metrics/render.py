@@ -56,9 +56,10 @@ def _merge(sheets: Iterable[Told]) -> Iterator[tuple[Metric, dict[tuple[str, ...
             if sheet.alive or metric.kind != "gauge":
                 _add(merged[each.name], metric, each, sheet.values[each.at : each.at + each.width])
     for name, series in merged.items():
-        if not series and not METRICS[name].labels:
-            series[()] = [0.0] * METRICS[name].width  # what has not happened yet has happened 0 times
-        yield METRICS[name], series
+        metric = METRICS[name]
+        for labels in metric.known or (() if metric.labels else ((),)):
+            series.setdefault(labels, [0.0] * metric.width)  # what has not happened yet has happened 0 times
+        yield metric, series
 
 
 def _add(into: dict[tuple[str, ...], list[float]], metric: Metric, each: Series, values: Iterable[float]) -> None:

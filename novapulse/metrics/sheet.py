@@ -43,6 +43,7 @@ class Metric:
     help: str
     labels: Labels = ()
     most: bool = False  # of several processes the largest counts, not the sum
+    known: tuple[Labels, ...] = ()  # series told from the start: what begins at 1 has not risen, for Prometheus
     at: dict[Labels, int] = field(default_factory=dict[Labels, int], init=False, repr=False)
 
     kind: Kind = field(default="counter", init=False)
