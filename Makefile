@@ -10,7 +10,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
 SYNC := HATCH_BUILD_NO_HOOKS=true UV_COMPILE_BYTECODE=1 $(UV) sync --frozen
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help run test lint audit bench screenshots docs frontend browser wheel sync clean
+.PHONY: help run test lint audit bench screenshots docs frontend browser tools wheel release-check sync clean
 
 help: ## Show what can be done
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,7 +18,7 @@ help: ## Show what can be done
 run: sync ## Start NovaPulse (web, worker, scheduler, Valkey); Ctrl-C stops it
 	@$(RUN) novapulse up
 
-test: sync frontend browser ## Run all tests: unit, integration, browser, chaos
+test: tools frontend browser ## Run all tests: unit, integration, browser, chaos
 	@$(RUN) python -m pytest -n 2 --dist loadfile -q $(ARGS)
 
 lint: sync ## Check style, types and import rules
@@ -46,6 +46,12 @@ frontend: sync ## Compile the frontend if it is missing or out of date
 
 browser: sync ## Find or install what the tests need from the system
 	@$(RUN) python -m tests.system
+
+tools: sync ## Install what checks the files of deployment, which only the tests need
+	@$(SYNC) --group deploy
+
+release-check: ## See that version, chart, Compose and changelog agree; with TAG=v1.2.3, that it can be released
+	@python3 deploy/release.py check $(TAG)
 
 wheel: ## Build the wheel with the compiled frontend in it
 	@$(UV) build
