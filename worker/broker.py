@@ -23,6 +23,7 @@ from redis.exceptions import RedisError, ResponseError
 from taskiq import AckableMessage, BrokerMessage
 from taskiq_redis import RedisStreamBroker
 
+from novapulse.core.valkey import make_pool
 from novapulse.settings import Settings
 from worker import keys
 from worker.enqueue import make_enqueue, message
@@ -74,14 +75,14 @@ class QueueBroker(RedisStreamBroker):
     def __init__(self, settings: Settings, queue: str, owner: str, room: Callable[[], int]) -> None:
         """`room` tells how many more jobs this process can take now."""
         super().__init__(
-            settings.valkey,
+            "redis://",  # its own way to connect knows neither Sentinels nor one slot of a Cluster
             queue_name=keys.stream(queue),
             consumer_group_name=keys.GROUP,
             consumer_name=owner,
             consumer_id="0",
-            socket_timeout=_SOCKET_TIMEOUT_S,
-            socket_connect_timeout=3,
-            health_check_interval=15,
+        )
+        self.connection_pool = make_pool(
+            settings.valkey, socket_timeout=_SOCKET_TIMEOUT_S, socket_connect_timeout=3, health_check_interval=15
         )
         self.queue = queue
         self._room = room

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import orjson
-from redis.asyncio import Redis
 
 from novapulse.core.ids import new_id
+from novapulse.core.valkey import connect
 from novapulse.settings import Settings
 from worker import keys
 
@@ -19,7 +19,7 @@ class Enqueuer:
     """Implements `novapulse.core.runtime.Enqueue`."""
 
     def __init__(self, settings: Settings) -> None:
-        self._redis = Redis.from_url(
+        self._redis = connect(
             settings.valkey, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, health_check_interval=15
         )
 

@@ -6,6 +6,8 @@ It stops with the process, by SIGKILL or SIGSTOP alike; what the worker held is 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import resource
 import socket
@@ -15,10 +17,10 @@ from typing import Any
 
 import orjson
 import structlog
-from redis import Redis
 from redis.exceptions import RedisError
 
 from novapulse.core.clock import now_ms
+from novapulse.core.valkey import connect
 from novapulse.core.version import VERSION
 from novapulse.settings import Settings
 from worker import keys
@@ -45,8 +47,9 @@ class Heartbeat:
             "slots": slots,
             "started_at": now_ms(),
         }
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
         """Begin; the first beat is at once."""
@@ -54,12 +57,17 @@ class Heartbeat:
 
     def stop(self) -> None:
         """End, and say so, so that nobody waits for the next beat."""
-        self._stop.set()
+        with contextlib.suppress(RuntimeError):  # it has ended already
+            self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(timeout=3)
 
-    def _beat(self) -> None:
+    def _run(self) -> None:
+        with contextlib.closing(self._loop) as loop:
+            loop.run_until_complete(self._beat())
+
+    async def _beat(self) -> None:
         ttl_s = self._settings.heartbeat_ttl_s
-        client = Redis.from_url(self._settings.valkey, socket_timeout=ttl_s / 3, socket_connect_timeout=ttl_s / 3)
+        client = connect(self._settings.valkey, socket_timeout=ttl_s / 3, socket_connect_timeout=ttl_s / 3)
         away = False
         while True:
             try:
@@ -67,21 +75,24 @@ class Heartbeat:
                 pipe.set(keys.worker(self._name), orjson.dumps(self._state()), px=round(ttl_s * 1000))
                 pipe.zadd(keys.WORKERS, {self._name: now_ms() + round(ttl_s * 1000)})
                 pipe.zremrangebyscore(keys.WORKERS, 0, now_ms() - 3_600_000)
-                pipe.execute()
+                await pipe.execute()
                 away = False
-            except (RedisError, OSError) as error:
+            except (RedisError, OSError, TimeoutError) as error:
                 if not away:
                     log.warning("heartbeat_missed", error=str(error)[:200])
                 away = True
-            if self._stop.wait(0.2 if away else ttl_s / 3):
+            try:
+                await asyncio.wait_for(self._stop.wait(), 0.2 if away else ttl_s / 3)
                 break
-        try:
+            except TimeoutError:
+                continue
+        # If this fails it runs out by itself.
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
             pipe = client.pipeline()
             pipe.delete(keys.worker(self._name))
             pipe.zrem(keys.WORKERS, self._name)
-            pipe.execute()
-        except (RedisError, OSError):
-            return  # it runs out by itself
+            await pipe.execute()
+        await client.aclose()
 
     def _state(self) -> dict[str, Any]:
         usage = resource.getrusage(resource.RUSAGE_SELF)

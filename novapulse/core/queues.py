@@ -16,7 +16,7 @@ async def oldest_queued_at(rt: Runtime, queue: str, now: int) -> int:
 
     Whatever was queued before it is not in the queue any more.
     """
-    entries = await rt.valkey.xrange(f"np:q:{{{queue}}}", count=1)
+    entries = await rt.valkey.xrange(f"{{np}}:q:{{{queue}}}", count=1)
     if not entries:
         return now
     return min(now, int(str(entries[0][0]).split("-", 1)[0]))
@@ -38,7 +38,7 @@ class DeadOwners:
         missing: dict[str, float] = {}
         now = time.monotonic()
         for owner in owners:
-            if not await self._rt.valkey.exists(f"np:worker:{owner}"):
+            if not await self._rt.valkey.exists(f"{{np}}:worker:{owner}"):
                 missing[owner] = self._missing.get(owner, now)
         self._missing = missing
         return [

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from novapulse.core.crypto import Keyring, load_keyring
 from novapulse.core.database import Database
+from novapulse.core.valkey import connect
 from novapulse.settings import Settings
 
 T = TypeVar("T")
@@ -87,9 +88,7 @@ def open_runtime(settings: Settings, enqueue: Enqueue) -> Runtime:
 
 def connect_valkey(url: str) -> Redis:
     """A client that notices a dead connection and gives up after seconds, not minutes."""
-    return Redis.from_url(
-        url, decode_responses=True, socket_timeout=10, socket_connect_timeout=3, health_check_interval=15
-    )
+    return connect(url, decode_responses=True, socket_timeout=10, socket_connect_timeout=3, health_check_interval=15)
 
 
 def current() -> Runtime:

@@ -26,8 +26,8 @@ from novapulse.jobs.counts import QUEUES, STATES, Counted, queue_name, read_coun
 from novapulse.jobs.shapes import ConservationView, Conserved, Correction, RepairView
 from novapulse.security import audit
 
-_CHECKED = "np:conservation"
-_CORRECTIONS = "np:corrections"
+_CHECKED = "{np}:conservation"
+_CORRECTIONS = "{np}:corrections"
 _CORRECTIONS_KEPT = 50
 _EVERY_S = 60.0
 _SHARE = 50  # a check that took a second is followed by 50 without one
@@ -182,7 +182,7 @@ async def _conserved(
 
 async def _held(rt: Runtime, queue: str) -> int:
     async with rt.valkey.pipeline(transaction=False) as pipe:
-        pipe.hmget(f"np:q:{{{queue}}}:n", ["enqueued", "acked"])
+        pipe.hmget(f"{{np}}:q:{{{queue}}}:n", ["enqueued", "acked"])
         ((enqueued, acked),) = await pipe.execute()
     return max(0, int(enqueued or 0) - int(acked or 0))
 

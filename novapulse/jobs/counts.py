@@ -25,7 +25,7 @@ from novapulse.jobs.shapes import Percentiles, QueueStats, QueueView, Totals, Wo
 __all__ = ["QUEUES", "QueueStats", "WorkerView", "queue_stats", "read_stats", "read_workers"]
 
 QUEUES = ("email", "webhook", "workflow", "report")
-SAMPLED = "np:queues:1:now"  # what the sampler found last, and the number of its format
+SAMPLED = "{np}:queues:1:now"  # what the sampler found last, and the number of its format
 _SAMPLED_MAX_MS = 5_000  # older than this it tells nothing about now
 _ENDED = ("completed", "dead", "cancelled")
 STATES = ("waiting", "active", "delayed", *_ENDED)
@@ -168,10 +168,10 @@ async def read_counts(rt: Runtime, now: int) -> dict[str, Counted]:
 
 async def read_workers(rt: Runtime, now: int) -> list[WorkerView]:
     """The workers that are alive, by name."""
-    names: list[str] = await rt.valkey.zrangebyscore("np:workers", now, "+inf")
+    names: list[str] = await rt.valkey.zrangebyscore("{np}:workers", now, "+inf")
     if not names:
         return []
-    states = await rt.valkey.mget([f"np:worker:{name}" for name in sorted(names)])
+    states = await rt.valkey.mget([f"{{np}}:worker:{name}" for name in sorted(names)])
     return [_worker(rt, orjson.loads(state), now) for state in states if state]
 
 

@@ -17,7 +17,7 @@ from novapulse.core.runtime import Runtime
 from novapulse.jobs.shapes import Mark
 from novapulse.security.audit import AUDIT
 
-_KEY = "np:marks"
+_KEY = "{np}:marks"
 _KEPT = 2_000
 _MOST = 200  # marks in one answer
 # Of the audit log: what is done to queues is seen by whoever sees the queues, the rest by who may read the log.

@@ -32,7 +32,7 @@ from novapulse.webhooks.models import Delivery, DeliveryStatus
 
 Mode = Literal["running", "paused", "draining"]
 NOTE_MAX = 500
-_HASH = "np:queues"
+_HASH = "{np}:queues"
 _LOOK_S = 0.4
 _QUEUE = table_of(Queue)
 _JOB = table_of(Job)

@@ -58,7 +58,7 @@ def mode_number(mode: str) -> int:
 
 def key(queue: str, step_s: int) -> str:
     """The stream of a queue with this step; its first number is that of the format."""
-    return f"np:h1:{{{queue}}}:{step_s}"
+    return f"{{np}}:h1:{{{queue}}}:{step_s}"
 
 
 def add(pipe: Pipeline, queue: str, step_s: int, at: int, point: Point) -> None:

@@ -158,7 +158,7 @@ def _of_queue(case: _Case, queue: QueueView) -> None:
 
 async def _of_scheduler(rt: Runtime, case: _Case) -> None:
     try:
-        alive = await rt.valkey.exists("np:scheduler")
+        alive = await rt.valkey.exists("{np}:scheduler")
     except (RedisError, OSError, TimeoutError):
         return  # said already
     if not alive:

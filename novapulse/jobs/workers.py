@@ -82,7 +82,7 @@ async def _gone(rt: Runtime, alive: set[str], now: int) -> dict[str, int]:
     """Whose sign of life has run out, and when the last one was; the latest first."""
     try:
         ran_out: list[tuple[str, float]] = await rt.valkey.zrevrangebyscore(
-            "np:workers", now, now - _GONE_MS, start=0, num=_GONE_MAX, withscores=True
+            "{np}:workers", now, now - _GONE_MS, start=0, num=_GONE_MAX, withscores=True
         )
     except (RedisError, OSError):
         raise UnavailableError(_AWAY) from None

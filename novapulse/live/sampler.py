@@ -17,8 +17,8 @@ from novapulse.webhooks.schemas import OverviewView
 from novapulse.webhooks.stats import overview
 
 # The number is that of the format: while versions change, nobody reads what another one wrote.
-CHANNEL = "np:live:2"
-LAST = "np:live:2:last"
+CHANNEL = "{np}:live:2"
+LAST = "{np}:live:2:last"
 _KEPT_S = 30
 _OVERVIEW_EVERY_S = 3.0
 _METER_EVERY_S = 5.0

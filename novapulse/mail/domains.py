@@ -46,7 +46,7 @@ class DomainLimits:
             return 0
         counted = Counter(address.rpartition("@")[2].lower() for address in recipients)
         taken = [
-            (f"np:mail:{{rate}}:{domain}:{rate.window_s}", rate, cost)
+            (f"{{np}}:mail:{{rate}}:{domain}:{rate.window_s}", rate, cost)
             for domain, cost in counted.items()
             for rate in self._limits.get(domain, self._limits.get(_OTHERS, ()))
         ]

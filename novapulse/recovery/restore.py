@@ -161,7 +161,7 @@ async def _forget_valkey(settings: Settings) -> None:
     client = connect_valkey(settings.valkey)
     try:
         with suppress(RedisError, OSError, TimeoutError):
-            async for key in client.scan_iter("np:*", count=1_000):
+            async for key in client.scan_iter("{np}:*", count=1_000):
                 await client.unlink(key)
     finally:
         await client.aclose()

@@ -24,8 +24,8 @@ async def require_stopped(settings: Settings) -> None:
         return
     client = connect_valkey(settings.valkey)
     try:
-        workers = await client.zcount("np:workers", int(time.time() * 1000), "+inf")
-        running = bool(workers) or bool(await client.exists("np:scheduler"))
+        workers = await client.zcount("{np}:workers", int(time.time() * 1000), "+inf")
+        running = bool(workers) or bool(await client.exists("{np}:scheduler"))
     except (RedisError, OSError, TimeoutError):
         return  # nobody works without it either
     finally:

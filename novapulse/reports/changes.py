@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from novapulse.core.runtime import Runtime
 
-_KEY = "np:reports:changes"
+_KEY = "{np}:reports:changes"
 
 
 async def tell_changed(rt: Runtime) -> None:

@@ -292,7 +292,7 @@ def _named(rate_class: RateClass, subject: str, rates: Rates, *, told: bool = Tr
     return tuple(
         Limit(
             rate_class if len(rates) == 1 else f"{rate_class}_{rate.window_s}s",
-            f"np:rate:{{{place}}}:{subject}:{rate.window_s}",
+            f"{{np}}:rate:{{{place}}}:{subject}:{rate.window_s}",
             rate,
             told,
         )

@@ -33,8 +33,8 @@ from novapulse.security.devices import name_of, network_of
 from novapulse.security.models import Session, User
 from novapulse.security.rules import RulesView, current_rules, must_enrol
 
-REVOKED = "np:revoked"
-CHANGED = "np:session"  # what is known of a session is no longer so
+REVOKED = "{np}:revoked"
+CHANGED = "{np}:session"  # what is known of a session is no longer so
 SUDO_MS = 10 * 60_000
 _BOTH_MS = 30_000  # how long the token before the last still works: requests and sockets are under way with it
 _TOKEN_BYTES = 32

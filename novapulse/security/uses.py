@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from novapulse.core.clock import now_ms
 from novapulse.core.runtime import Runtime
 
-USES = "np:uses"
+USES = "{np}:uses"
 _EVERY_S = 5.0
 
 log = structlog.get_logger(__name__)

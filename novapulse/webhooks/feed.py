@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from novapulse.core.runtime import Runtime
 
-CHANNEL = "np:feed"
+CHANNEL = "{np}:feed"
 _ITEMS_MAX = 50  # per message: a screen shows no more
 
 Kind = Literal["event", "delivery", "webhook", "workflow", "mail"]

@@ -303,7 +303,7 @@ class Fleet:
 
     def _nothing_queued(self) -> bool:
         client = self.valkey()
-        return all(client.xlen(f"np:q:{{{queue}}}") == 0 for queue in ("workflow", "report"))
+        return all(client.xlen(f"{{np}}:q:{{{queue}}}") == 0 for queue in ("workflow", "report"))
 
     def result(self, job: str) -> dict[str, Any]:
         """What a job returned."""

@@ -17,7 +17,7 @@ from worker.enqueue import message
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(240)]
 
-STREAM, GROUP = "np:q:{workflow}", "workers"
+STREAM, GROUP = "{np}:q:{workflow}", "workers"
 UNRECORDED = 100  # results that a worker gathers for one transaction
 
 

@@ -126,9 +126,9 @@ def test_an_undecodable_entry_is_parked_and_stops_nobody(house: House) -> None:
     with receiving() as receiver:
         house.webhook(receiver.url())
         valkey = house.valkey()
-        valkey.xadd("np:q:{webhook}", {"data": b"\xff\x00 not a job"})
+        valkey.xadd("{np}:q:{webhook}", {"data": b"\xff\x00 not a job"})
         ids = house.send(50)
         house.wait_delivered(50)
         assert set(receiver.counts()) == set(ids)
-        wait_until(lambda: valkey.xlen("np:q:{webhook}:parked") == 1, 20, "parked")
-        wait_until(lambda: valkey.xlen("np:q:{webhook}") == 0, 20, "nothing left behind")
+        wait_until(lambda: valkey.xlen("{np}:q:{webhook}:parked") == 1, 20, "parked")
+        wait_until(lambda: valkey.xlen("{np}:q:{webhook}") == 0, 20, "nothing left behind")

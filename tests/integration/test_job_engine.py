@@ -279,7 +279,7 @@ async def test_a_stop_finishes_what_it_can_and_hands_back_the_rest_without_an_at
         any_rt, "SELECT state, attempts, crashes, count(*) FROM job GROUP BY state, attempts, crashes"
     ) == [("waiting", 0, 0, count)]
     # As many were put on the queue again as wait.
-    entries = await any_rt.valkey.xrange(f"np:q:{{{QUEUE}}}")
+    entries = await any_rt.valkey.xrange(f"{{np}}:q:{{{QUEUE}}}")
     assert sum(int(fields["n"]) for _, fields in entries) == count
 
 
@@ -305,7 +305,7 @@ async def test_paused_nothing_is_begun_and_drained_only_what_was_there(any_rt: R
             await asyncio.sleep(0.6)
             assert engine.room() == 0
             await modes.mirror_modes(any_rt)
-            assert "paused" in (await any_rt.valkey.hget("np:queues", QUEUE))
+            assert "paused" in (await any_rt.valkey.hget("{np}:queues", QUEUE))
             await modes.resume(any_rt, actor, QUEUE)
             await until(lambda: _count(any_rt, "completed", 2))
             # What is made after the drain began waits; once the rest is done, the queue is paused.
@@ -390,7 +390,7 @@ async def test_a_job_that_keeps_its_worker_busy_past_its_lease_is_not_run_twice_
 ) -> None:
     (job_id,) = await add(any_rt, "nothing", timeout_s=1200)
     await any_rt.database.run_write(lambda connection: claim(connection, QUEUE, owner="busy", room=1, now=now_ms()))
-    await any_rt.valkey.set("np:worker:busy", "{}")  # its heartbeat
+    await any_rt.valkey.set("{np}:worker:busy", "{}")  # its heartbeat
     later = now_ms() + 600_000
     assert not await any_rt.database.run_write(lambda connection: recover(connection, now=later))
     assert await states(any_rt) == {"active": 1}

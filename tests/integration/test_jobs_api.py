@@ -464,8 +464,8 @@ async def test_each_worker_says_what_it_is_doing(any_rt: Runtime) -> None:
             (worker,) = (await api.get("/workers")).json()["data"]
             assert [job["id"] for job in worker["jobs"]] == [second]
             # One that stops without a word is told of as gone, with what it held.
-            beat = await any_rt.valkey.get("np:worker:w1")
-            await any_rt.valkey.zadd("np:workers", {"w0": now_ms() - 60_000})
+            beat = await any_rt.valkey.get("{np}:worker:w1")
+            await any_rt.valkey.zadd("{np}:workers", {"w0": now_ms() - 60_000})
             await any_rt.database.run_write(
                 lambda connection: connection.execute(update(JOB).where(JOB.c.id == second).values(claimed_by="w0"))
             )

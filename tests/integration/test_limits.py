@@ -147,13 +147,13 @@ async def test_a_class_that_is_off_is_not_limited_and_tells_nothing(tmp_path: Pa
         verdict = await rt.part(Limits).check(RateClass.API, "one", 1_000_000)
         assert verdict.allowed
         assert verdict.fields() == []
-        assert not await rt.valkey.keys("np:rate:*")
+        assert not await rt.valkey.keys("{np}:rate:*")
 
 
 async def test_valkey_keeps_no_address_and_forgets_what_is_paid_off(tmp_path: Path, valkey_url: str) -> None:
     async for rt in runtime(tmp_path, valkey_url, limit_public="100/1s"):
         await rt.part(Limits).check(RateClass.PUBLIC, "203.0.113.9")
-        [key] = await rt.valkey.keys("np:rate:*")
+        [key] = await rt.valkey.keys("{np}:rate:*")
         assert "203.0" not in key
         assert 0 < await rt.valkey.pttl(key) <= 10
 

@@ -70,14 +70,14 @@ async def seconds(rt: Runtime, clock: Clock, n: int, ok: int = 0, failed: int = 
 
 async def alive(rt: Runtime, clock: Clock, *versions: str) -> None:
     """Workers that beat for ever."""
-    await rt.valkey.delete("np:workers")
+    await rt.valkey.delete("{np}:workers")
     for place, version in enumerate(versions):
         state = {
             "name": f"w{place}", "host": "h", "pid": 1, "version": version, "queues": ["email"], "running": {},
             "slots": {"email": 4}, "rss_bytes": None, "started_at": clock.now, "at": clock.now,
         }  # fmt: skip
-        await rt.valkey.set(f"np:worker:w{place}", orjson.dumps(state))
-        await rt.valkey.zadd("np:workers", {f"w{place}": clock.now + 10**9})
+        await rt.valkey.set(f"{{np}}:worker:w{place}", orjson.dumps(state))
+        await rt.valkey.zadd("{np}:workers", {f"w{place}": clock.now + 10**9})
 
 
 async def test_rates_percentiles_and_history_follow_what_happens(rt: Runtime, clock: Clock) -> None:
@@ -232,7 +232,7 @@ async def test_what_is_noted_while_valkey_is_away_is_not_lost(rt: Runtime, monke
         await observed.flush()
     await away.aclose()
     await asyncio.sleep(1.2)  # by itself
-    assert await rt.valkey.hgetall("np:q:{email}:o") == {"w19": "1", "r19": "2", "ok": "1", "bad": "1"}
+    assert await rt.valkey.hgetall("{np}:q:{email}:o") == {"w19": "1", "r19": "2", "ok": "1", "bad": "1"}
 
 
 async def test_what_every_open_page_is_sent_is_small(rt: Runtime, clock: Clock) -> None:

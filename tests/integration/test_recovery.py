@@ -186,10 +186,10 @@ async def test_what_cannot_be_restored_is_refused_and_changes_nothing(
     with pytest.raises(BackupError, match="NOVAPULSE_SECRET_KEY lacks keys"):
         await restored(other, data, replace=True)
 
-    await rt.valkey.set("np:scheduler", "x", px=5_000)
+    await rt.valkey.set("{np}:scheduler", "x", px=5_000)
     with pytest.raises(BackupError, match="NovaPulse is running"):
         await restored(elsewhere, data, replace=True)
-    await rt.valkey.delete("np:scheduler")
+    await rt.valkey.delete("{np}:scheduler")
 
     (tmp_path / "taken").touch()
     with pytest.raises(BackupError, match="is there already"), new_file(tmp_path / "taken"):

@@ -45,9 +45,9 @@ async def staffed(rt: Runtime, slots: int = 2) -> None:
         "name": "w1", "host": "h", "pid": 1, "version": "1", "queues": ["report", "webhook"], "running": {},
         "slots": {"report": slots, "webhook": slots}, "rss_bytes": None, "started_at": now, "at": now,
     }  # fmt: skip
-    await rt.valkey.set("np:worker:w1", orjson.dumps(state))
-    await rt.valkey.zadd("np:workers", {"w1": now + 60_000})
-    await rt.valkey.set("np:scheduler", "me")
+    await rt.valkey.set("{np}:worker:w1", orjson.dumps(state))
+    await rt.valkey.zadd("{np}:workers", {"w1": now + 60_000})
+    await rt.valkey.set("{np}:scheduler", "me")
 
 
 async def write(rt: Runtime, statement: str) -> None:

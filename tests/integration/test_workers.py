@@ -155,4 +155,4 @@ async def _is(crew: Crew, states: dict[str, int]) -> bool:
 
 
 async def _are_alive(rt: Runtime, count: int) -> bool:
-    return len([key async for key in rt.valkey.scan_iter("np:worker:*")]) == count
+    return len([key async for key in rt.valkey.scan_iter("{np}:worker:*")]) == count

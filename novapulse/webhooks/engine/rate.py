@@ -41,7 +41,7 @@ class RateLimits:
         interval = max(1, round(1_000_000 / per_second))
         burst = max(1, int(per_second))  # up to one second's worth at once
         try:
-            granted, wait_us = await self._script(keys=[f"np:rate:{webhook_id}"], args=[interval, burst, wanted])
+            granted, wait_us = await self._script(keys=[f"{{np}}:rate:{webhook_id}"], args=[interval, burst, wanted])
             return int(granted), -(-int(wait_us) // 1000)
         except (RedisError, OSError):
             return self._take_locally(webhook_id, interval, burst, wanted)
