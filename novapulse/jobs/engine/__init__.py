@@ -18,14 +18,15 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, select
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from novapulse.core import tracing
+from novapulse.core.away import is_away
 from novapulse.core.clock import now_ms
 from novapulse.core.runtime import Runtime
-from novapulse.jobs.engine.claim import ANY, JOB, Claim, asked_to_stop, claim, renew
 from novapulse.jobs.engine import traced
-from novapulse.jobs.engine.record import Ended, finish, recover, write_progress
+from novapulse.jobs.engine.claim import ANY, JOB, Claim, asked_to_stop, claim, renew
+from novapulse.jobs.engine.record import Ended, finish, recover, undo_unknown, write_progress
 from novapulse.jobs.engine.run import Context, broken_off, cancelled, given_back, perform
 from novapulse.jobs.engine.suspects import ISOLATED_FROM, Isolation
 from novapulse.jobs.enqueue import RUN_TASK
@@ -44,7 +45,6 @@ _PROBE_EVERY, _LEASE_EVERY = 2, 60  # rounds of the keeper
 _CANCEL_AFTER_S = 0.25  # what runs shorter ends by itself before anybody could cancel it
 _STOP_S = 2.0  # for jobs to end once they are cancelled
 _STORE_DOWN = (SQLAlchemyError, OSError, TimeoutError)
-_AWAY = (OperationalError, InterfaceError, OSError, TimeoutError)
 _REFUSED_MAX = 3
 _NOT_RECORDABLE = "What became of it could not be written: the worker's log says why."
 
@@ -110,6 +110,7 @@ class Engine:
         self._news = asyncio.Event()  # and it should not wait for more
         self._writing = asyncio.Lock()  # two transactions of ours must not wait for each other's rows
         self._group = _GROUP
+        self._unsure = False  # an answer of the database was lost: it may have claimed jobs for us
         self._stopping = False
         self._back: list[str] = []  # handed back because this process stops
         self._loops: list[asyncio.Task[None]] = []
@@ -209,7 +210,9 @@ class Engine:
             except Exception as error:
                 # What was done must be remembered: keep it until the database is back.
                 log.warning("jobs_not_recorded", queue=self.queue, error=str(error)[:200], retry_in_s=wait_s)
-                if not isinstance(error, _AWAY):
+                if is_away(error):
+                    self._unsure = True
+                else:
                     refused += 1
                     self._isolate(refused, error)
                 await asyncio.sleep(wait_s)
@@ -246,8 +249,11 @@ class Engine:
         promised = list(self._batches)
         isolated = self._isolation.is_free(self._owner)
         made_until = self._modes.made_until(self.queue)
+        known = list(self._held) if self._unsure else None
 
         def write(connection: Connection) -> tuple[set[str], list[Claim], bool]:
+            if known is not None:
+                undo_unknown(connection, self.queue, owner=self._owner, known=known, now=now_ms())
             ours = finish(connection, [each for _, each in ended]) if ended else set[str]()
             if not wanted:
                 return ours, [], False
@@ -255,16 +261,20 @@ class Engine:
 
         if wanted:
             self._hungry = False  # what comes while this runs makes it true again
+        watch = None if tracing.active is None else tracing.Watch()
         async with self._writing:
             ours, claims, more = await self._rt.database.run_write(write, watch)
         if watch is not None:
             jobs = [*(held.claim for held, _ in ended), *claims]
             traced.turn(watch, self.queue, jobs, is_sqlite=self._rt.database.is_sqlite)
+        if known is not None:
+            self._unsure = False
         del self._ended[: len(ended)]
         for held, each in ended:
             self._let_go(held)
             if each.id not in ours:
-        watch = None if tracing.active is None else tracing.Watch()
+                if known is not None:
+                    continue  # or it was recorded before, and only the answer lost
                 log.warning("claim_lost", job_id=each.id, why="another worker has taken it over")
             elif each.counts and self._note is not None:
                 self._note(each, held.claim)
