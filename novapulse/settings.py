@@ -75,7 +75,11 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(Path(".novapulse"), description="Holds the SQLite file, Valkey's data, keys and reports.")
     database_url: str = Field("", description="Postgres or SQLite URL; empty means SQLite in the data folder.")
-    redis_url: str = Field("", description="Valkey/Redis URL; empty means the embedded Valkey.")
+    redis_url: str = Field(
+        "",
+        description="Valkey or Redis: `redis://`, `rediss://`, `unix://`, `redis+sentinel://a,b,c/name` or "
+        "`redis+cluster://a,b,c`; empty: the embedded Valkey.",
+    )
     secret_key: SecretStr = Field(
         SecretStr(""),
         description="Base64 keys of 32 bytes, newest first, comma-separated; empty: `secret.key` in the data folder.",
