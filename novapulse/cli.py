@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import Coroutine
@@ -233,14 +234,17 @@ def health(
 
 
 @app.command()
-def doctor() -> None:
-    """Check everything NovaPulse needs and say what is wrong."""
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """Check everything NovaPulse needs, and say what is wrong and what to do. Exit code 1: something does not work."""
     from novapulse.launch.doctor import examine
 
-    sound = True
-    for finding in _run(examine()):
-        sound = sound and finding.sound
-        typer.echo(f"{'ok     ' if finding.sound else 'problem'}  {finding.subject}: {finding.detail}")
+    findings = _run(examine())
+    sound = all(finding.sound for finding in findings)
+    if as_json:
+        typer.echo(json.dumps({"sound": sound, "findings": [each.as_dict() for each in findings]}, indent=2))
+    else:
+        for finding in findings:
+            typer.echo(str(finding))
     raise typer.Exit(0 if sound else 1)
 
 

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -38,7 +39,9 @@ class Process:
     def __init__(self, fleet: Fleet, name: str, role: str, *arguments: str) -> None:
         self.name, self.role, self.port = name, role, free_port()
         self._log_path = fleet.folder / f"{name}.log"
-        self._command = [sys.executable, "-m", "novapulse.cli", role, *arguments]
+        # The frontend is built before; `novapulse web` would look at each start whether its sources have changed.
+        module = "novapulse.launch.child" if role == "web" else "novapulse.cli"
+        self._command = [sys.executable, "-m", module, role, *arguments]
         ports = {"port": str(self.port)} if role == "web" else {"probe_port": str(self.port)}
         self.environment = fleet.environment | clean_environment(data_dir=str(fleet.folder / name), **ports)
         self._folder = fleet.folder
@@ -139,6 +142,11 @@ class Fleet:
                 process.kill()
 
 
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def valkey_server(folder: Path, *options: str) -> Iterator[str]:
     """A Valkey that listens on TCP; its URL."""
@@ -147,8 +155,10 @@ def valkey_server(folder: Path, *options: str) -> Iterator[str]:
     command = [*valkey.server_command(valkey.binary_path(), folder / "valkey.sock", folder), "--port", str(port)]
     server = subprocess.Popen([*command, "--bind", "127.0.0.1", *options])
     try:
-        while not valkey.is_ready(folder / "valkey.sock"):
+        deadline = time.monotonic() + 20
+        while not _listens(port):
             assert server.poll() is None, (folder / "valkey.log").read_text()
+            assert time.monotonic() < deadline, "Valkey does not start"
             time.sleep(0.02)
         yield f"redis://127.0.0.1:{port}/0"
     finally:

@@ -16,6 +16,7 @@ class Answer:
 
     status: int  # of HTTP; 0: nobody answered
     words: str
+    is_report: bool = False  # of a NovaPulse, not something else that listens there
 
     @property
     def good(self) -> bool:
@@ -29,24 +30,23 @@ def ask(host: str, port: int, path: str) -> Answer:
     try:
         connection.request("GET", path)
         response = connection.getresponse()
-        return Answer(response.status, _in_words(response.status, response.read()))
+        return _read(response.status, response.read())
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, f"does not answer at {loopback(host)}:{port} ({str(error) or type(error).__name__})")
     finally:
         connection.close()
 
 
-def _in_words(status: int, body: bytes) -> str:
+def _read(status: int, body: bytes) -> Answer:
     try:
         report: dict[str, Any] = json.loads(body)
-    except ValueError:
-        return f"answers with HTTP {status} and no report"
+        told = report["status"]
+    except (ValueError, KeyError, TypeError):
+        return Answer(status, f"answers with HTTP {status} and no report")
     checks: dict[str, Any] = report.get("checks", {})
     faults = [f"{name}: {check['reason']}" for name, check in checks.items() if check.get("reason")]
-    state = str(report.get("state", ""))
-    return "; ".join(
-        [str(report.get("status", f"HTTP {status}")), *([state] if state not in ("", "ready") else []), *faults]
-    )
+    state = report.get("state", "ready")
+    return Answer(status, "; ".join([str(told), *([] if state == "ready" else [state]), *faults]), is_report=True)
 
 
 def is_healthy(host: str, port: int) -> bool:

@@ -118,9 +118,17 @@ def _database_faults(settings: Settings) -> Generator[None]:
         ) from error
     except (SQLAlchemyError, OSError, TimeoutError, *_driver_errors(settings)) as error:
         raise StartError(
-            f"The database cannot be used ({_database_place(settings)}: {_first_line(error)}).",
-            "Start it, or correct NOVAPULSE_DATABASE_URL; leave that empty to use SQLite in the data folder.",
+            f"The database cannot be used ({_database_place(settings)}: {_first_line(error)}).", _remedy(error)
         ) from error
+
+
+def _remedy(error: BaseException) -> str:
+    kind = getattr(getattr(error, "orig", None) or error, "sqlstate", None)
+    if kind in ("28P01", "28000"):  # PostgreSQL, appendix A: invalid password, invalid authorization
+        return "Correct the user and password in NOVAPULSE_DATABASE_URL."
+    if kind == "3D000":  # invalid catalog name
+        return "Make that database (`createdb`), or correct its name in NOVAPULSE_DATABASE_URL."
+    return "Start it, or correct NOVAPULSE_DATABASE_URL; leave that empty to use SQLite in the data folder."
 
 
 def _driver_errors(settings: Settings) -> tuple[type[Exception], ...]:

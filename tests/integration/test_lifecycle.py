@@ -17,6 +17,7 @@ from novapulse.launch.errors import StartError
 from novapulse.launch.listening import is_listening, let_nobody_in
 from tests.conftest import make_settings
 from tests.instance import free_port
+from worker import keys
 from worker.lease import Lease
 from worker.probe import probes
 
@@ -101,8 +102,8 @@ async def test_health_names_what_is_missing(any_rt: Runtime) -> None:
     standing = asyncio.create_task(lease.stand(ended))
     await asyncio.wait_for(lease.held.wait(), 10)
     beat = b'{"queues": ["webhook", "email", "workflow"]}'
-    await rt.valkey.set("{np}:worker:w-1", beat)
-    await rt.valkey.zadd("{np}:workers", {"w-1": (time.time() + 60) * 1000})
+    await rt.valkey.set(keys.worker("w-1"), beat)
+    await rt.valkey.zadd(keys.WORKERS, {"w-1": (time.time() + 60) * 1000})
     health = Health(rt)
     checks = await found()
     assert checks["scheduler"] == ("ok", None)
@@ -110,7 +111,7 @@ async def test_health_names_what_is_missing(any_rt: Runtime) -> None:
     details = {check.name: check.detail for check in await health.checks()}
     assert details["scheduler"] is not None
     assert str(details["scheduler"]["since"]).endswith("Z")
-    await rt.valkey.xadd("{np}:q:{report}", {"data": "x"})
+    await rt.valkey.xadd(keys.stream("report"), {"data": "x"})
     assert (await found())["workers"] == ("failing", "no worker for report: its jobs wait")
 
     other, other_ended = Lease(rt), asyncio.Event()

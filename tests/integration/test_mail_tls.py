@@ -150,7 +150,7 @@ async def test_the_doctor_says_when_nobody_is_there_or_none_is_set(rt: Runtime) 
     finding = await examined(rt, f"smtp://localhost:{port}")
     assert not finding.sound
     assert f"localhost:{port}" in finding.detail
-    assert "NOVAPULSE_SMTP_URL" in finding.detail
+    assert "NOVAPULSE_SMTP_URL" in finding.remedy
     finding = await examined(rt, "")
     assert finding.sound
     assert "not sent" in finding.detail
