@@ -13,7 +13,7 @@ RUN := $(UV) run --frozen --no-sync
 .PHONY: help run test lint audit bench screenshots docs frontend browser tools wheel release-check sync clean
 
 help: ## Show what can be done
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: sync ## Start NovaPulse (web, worker, scheduler, Valkey); Ctrl-C stops it
 	@$(RUN) novapulse up
