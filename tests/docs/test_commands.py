@@ -11,8 +11,8 @@ import sys
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
 
@@ -98,12 +98,11 @@ def _commands(text: str) -> Iterator[list[str]]:
 
 def _parse(words: list[str]) -> None:
     """Let the command line take the words, without doing anything."""
-    command: click.Command = typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
     rest = words
-    while isinstance(command, click.Group):
-        name = rest[0] if rest else ""
-        found = command.get_command(click.Context(command), name)
-        assert found is not None, f"novapulse {' '.join(words)}: there is no command {name!r}"
-        command, rest = found, rest[1:]
+    while rest and rest[0] in getattr(command, "commands", {}):
+        command, rest = command.commands[rest[0]], rest[1:]
+    alone = not getattr(command, "commands", None) or getattr(command, "invoke_without_command", False)
+    assert alone or "--help" in rest, f"there is no command `novapulse {' '.join(words)}`"
     if "--help" not in rest:
         command.make_context(command.name or "", list(rest))
