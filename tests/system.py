@@ -1,7 +1,7 @@
 """Brings what the tests need from the system: `python -m tests.system`.
 
-A Chromium always. The proxy that a test puts in front is a server that would start by itself: it is installed on
-machines of CI only, and elsewhere its tests are skipped where there is none.
+A Chromium always. The proxy that a test puts in front, and Prometheus, are servers that would start by themselves: they
+are installed on machines of CI only, and elsewhere their tests are skipped where there is none.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ def main() -> None:
     packages = [] if browser.find() else ["chromium"]
     if os.environ.get("CI") and shutil.which("nginx") is None:
         packages.append("nginx-light")
+    if os.environ.get("CI") and shutil.which("promtool") is None:
+        packages.append("prometheus")
     if packages and may_install():
         install(*packages)
     if browser.find() is None:
