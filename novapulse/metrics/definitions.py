@@ -160,7 +160,7 @@ FACTS = {
         Fact("novapulse_scheduler_running", "1: a scheduler holds the lease."),
         Fact("novapulse_webhooks", "Webhooks, by status.", ("status",)),
         Fact("novapulse_sessions", "Sessions of people that are signed in."),
-        Fact("novapulse_check_ok", "1: this check of `/health` is good; take the `min`.", ("check",), combine="min"),
+        Fact("novapulse_check_ok", "1: this check of `/health` is good.", ("check",), combine="min"),
         Fact("novapulse_check_duration_seconds", "How long that check took.", ("check",)),
         Fact("novapulse_facts_ok", "1: the facts could be read from this store just now.", ("store",), combine="min"),
         Fact("novapulse_backup_last_timestamp_seconds", "When the last backup was made, since the epoch; 0: never."),
