@@ -13,8 +13,9 @@ from novapulse.jobs.screens.bulk_state import BulkState
 from novapulse.jobs.screens.failures_state import FailuresState
 from novapulse.jobs.screens.filters import QUEUES
 from novapulse.jobs.screens.parts import jobs_page, loading, may_change, quiet
-from novapulse.live.state import LiveState
 from novapulse.ui.components import empty_state, error_state, skeleton_rows
+from novapulse.ui.connection import catch_up
+from novapulse.ui.lists import capitalized, nothing_matches, picked, show_all, toolbar
 from novapulse.ui.parts import page_link, time_ago, watch
 
 _SPANS = {"1h": "Last hour", "24h": "Last 24 h", "7d": "Last 7 days"}
@@ -24,18 +25,13 @@ def failures_page() -> rx.Component:
     """One line per cause, however many jobs it took down."""
     s = FailuresState
     return jobs_page(
-        watch(
-            value=LiveState.totals["failed"].to(str) + " " + LiveState.totals["dead"].to(str),
-            on_change=s.refresh,
-        ),
+        catch_up(s.refresh),
         watch(value=BulkState.state, on_change=s.refresh),
-        rx.el.div(
-            _select("queue", s.queue, "Any queue", {name: name.capitalize() for name in QUEUES}),
-            _select("span", s.span, "Jobs of any time", _SPANS),
-            rx.cond(s.filtered, page_link("Show all", to="/jobs/failures", class_name="np-link")),
-            class_name="np-filters",
-            role="search",
-            aria_label="Failures",
+        toolbar(
+            picked(s, "queue", "Any queue", capitalized(QUEUES), testid="failures-queue"),
+            picked(s, "span", "Jobs of any time", _SPANS, testid="failures-span"),
+            show_all(s, "/jobs/failures"),
+            label="Failures",
         ),
         rx.cond(s.problem != "", error_state(s.problem, s.refresh)),
         rx.cond(
@@ -49,28 +45,10 @@ def failures_page() -> rx.Component:
     )
 
 
-def _select(name: str, value: Any, any_label: str, choices: dict[str, str]) -> rx.Component:
-    return rx.select.root(
-        rx.select.trigger(custom_attrs={"aria-label": f"Filter by {name}", "data-testid": f"failures-{name}"}),
-        rx.select.content(
-            rx.select.item(any_label, value="all"),
-            *(rx.select.item(label, value=key) for key, label in choices.items()),
-        ),
-        value=rx.cond(value == "", "all", value),
-        on_change=lambda chosen: FailuresState.set_filter(name, chosen),
-    )
-
-
 def _nothing() -> rx.Component:
     return rx.cond(
         FailuresState.filtered,
-        empty_state(
-            "search-x",
-            "Nothing here",
-            "Nothing that fits these filters has failed.",
-            page_link("Show all", to="/jobs/failures", class_name="np-link"),
-            testid="nothing-matches",
-        ),
+        nothing_matches("Nothing that fits these filters has failed.", "/jobs/failures"),
         empty_state(
             "circle-check", "Nothing has failed", "Jobs that fail, and what they have in common, are shown here."
         ),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import reflex as rx
 
-from novapulse.core.actor import Permission
+from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms
 from novapulse.core.errors import ProblemError
 from novapulse.core.runtime import current
@@ -15,37 +16,28 @@ from novapulse.jobs.schemas import FailureGroup, JobFilter
 from novapulse.jobs.screens.bulk_state import BulkState, look
 from novapulse.jobs.screens.filters import QUEUES, SPANS
 from novapulse.live.shown import count
+from novapulse.live.watching import Shown, show
 from novapulse.security.handlers import handler, handler_actor
 from novapulse.ui import says
-from novapulse.ui.urls import chosen, with_query
+from novapulse.ui.listing import Listing
 
 _GROUPS = 50
 # What may be done to a group, and to which of its jobs.
 ACTS = {"retry": "dead", "discard": "dead"}
 
 
-class FailuresState(rx.State):
+class FailuresState(Listing, rx.State):
     """What `/jobs/failures` shows."""
 
+    filters: dict[str, str] = dict.fromkeys(("queue", "span"), "")
     groups: list[dict[str, Any]] = []  # noqa: RUF012 - Reflex copies defaults
     complete: bool = True
-    queue: str = ""
-    span: str = ""
-    loaded: bool = False
-    problem: str = ""
-
-    @rx.var
-    def filtered(self) -> bool:
-        """Whether not all failures are meant."""
-        return bool(self.queue or self.span)
 
     @handler(Permission.JOBS_READ)
     @rx.event
     async def load(self) -> None:
         """Read the filters from the URL, then the failures."""
-        query = self.router.url.query_parameters
-        self.queue = chosen(query, "queue", QUEUES)
-        self.span = chosen(query, "span", SPANS)
+        self._of_url(queue=QUEUES, span=SPANS)
         await self._read()
 
     @handler(Permission.JOBS_READ)
@@ -58,9 +50,7 @@ class FailuresState(rx.State):
     @rx.event
     def set_filter(self, name: str, value: str) -> Any:
         """Change a filter, by going to the URL that has it."""
-        if name not in ("queue", "span"):
-            return None
-        return rx.redirect(with_query(self.router.url, **{name: "" if value == "all" else str(value)}))
+        return self._filter(name, value)
 
     @handler(Permission.JOBS_WRITE)
     @rx.event
@@ -77,17 +67,17 @@ class FailuresState(rx.State):
         return None
 
     async def _read(self) -> None:
-        since = now_ms() - SPANS[self.span] * 1000 if self.span else None
         try:
-            found = await list_failures(
-                current(), await handler_actor(self), queue=self.queue or None, since=since, limit=_GROUPS
-            )
+            await show(self, await handler_actor(self), "failures", self.filters, partial(_look, self.filters))
         except ProblemError as error:
             self.problem = error.detail
-            return
-        self.groups = [_shown(group) for group in found.data]
-        self.complete = found.complete
-        self.problem, self.loaded = "", True
+
+
+async def _look(filters: dict[str, str], actor: Actor) -> Shown:
+    since = now_ms() - SPANS[filters["span"]] * 1000 if filters["span"] else None
+    found = await list_failures(current(), actor, queue=filters["queue"] or None, since=since, limit=_GROUPS)
+    groups = [_shown(group) for group in found.data]
+    return Shown({"groups": groups, "complete": found.complete, "problem": "", "loaded": True}, moves=False)
 
 
 def _shown(group: FailureGroup) -> dict[str, Any]:

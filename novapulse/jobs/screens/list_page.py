@@ -11,15 +11,26 @@ import reflex as rx
 from novapulse.jobs.screens.bulk_dialog import bulk_dialog
 from novapulse.jobs.screens.bulk_state import BulkState
 from novapulse.jobs.screens.filters import QUEUES, SPANS, STATES
-from novapulse.jobs.screens.list_parts import job_cells, job_heads
+from novapulse.jobs.screens.list_parts import HEADS, job_cells
 from novapulse.jobs.screens.list_state import JobsState
 from novapulse.jobs.screens.parts import STATES as LOOKS
 from novapulse.jobs.screens.parts import jobs_page, loading, may_change, picks, quiet
 from novapulse.live.state import LiveState
-from novapulse.ui.components import empty_state, error_state, link_button, skeleton_rows
+from novapulse.ui.components import empty_state, error_state, skeleton_rows
 from novapulse.ui.connection import catch_up
-from novapulse.ui.parts import page_link, time_ago, watch
-from novapulse.webhooks.screens.list_parts import filter_field
+from novapulse.ui.lists import (
+    all_box,
+    capitalized,
+    none_button,
+    nothing_matches,
+    pages,
+    picked,
+    show_all,
+    table,
+    toolbar,
+    typed,
+)
+from novapulse.ui.parts import time_ago, watch
 
 _SPANS = {"15m": "Last 15 min", "1h": "Last hour", "24h": "Last 24 h", "7d": "Last 7 days"}
 _FOLLOWED = {"fingerprint": "Failures alike", "schedule": "Of the schedule", "parent": "Of the job"}
@@ -96,17 +107,11 @@ def _states() -> rx.Component:
 
 def _toolbar() -> rx.Component:
     s = JobsState
-    return rx.el.div(
-        filter_field(
-            value=s.filters["q"], label="Search jobs", placeholder="Search id, payload, key", icon="search", options=[],
-            testid="jobs-search", on_choose=lambda text: s.set_filter("q", text),
-        ),
-        filter_field(
-            value=s.filters["task"], label="Filter by task", placeholder="Any task", icon="tag", options=s.tasks,
-            testid="jobs-task", on_choose=lambda text: s.set_filter("task", text),
-        ),
-        _select("queue", "Any queue", {name: name.capitalize() for name in QUEUES}),
-        _select("span", "Any time", {name: _SPANS[name] for name in SPANS}),
+    return toolbar(
+        typed(s, "q", "Search jobs", "Search id, payload, key", testid="jobs-search"),
+        typed(s, "task", "Filter by task", "Any task", icon="tag", options=s.tasks, testid="jobs-task"),
+        picked(s, "queue", "Any queue", capitalized(QUEUES), testid="jobs-queue"),
+        picked(s, "span", "Any time", {name: _SPANS[name] for name in SPANS}, testid="jobs-span"),
         rx.el.button(
             rx.icon("pin", size=14),
             "Pinned",
@@ -116,14 +121,9 @@ def _toolbar() -> rx.Component:
             custom_attrs={"data-testid": "jobs-pinned", "aria-pressed": (s.filters["pinned"] == "1").to_string()},
         ),
         *(_followed(name, label) for name, label in _FOLLOWED.items()),
-        rx.cond(
-            s.filtered,
-            page_link("Show all", to="/jobs/list", class_name="np-link", custom_attrs={"data-testid": "filter-none"}),
-        ),
-        class_name="np-filters",
-        role="search",
-        aria_label="Jobs",
-    )  # fmt: skip
+        show_all(s, "/jobs/list"),
+        label="Jobs",
+    )
 
 
 def _followed(name: str, label: str) -> rx.Component:
@@ -143,29 +143,10 @@ def _followed(name: str, label: str) -> rx.Component:
     )
 
 
-def _select(name: str, any_label: str, choices: dict[str, str]) -> rx.Component:
-    value = JobsState.filters[name]
-    return rx.select.root(
-        rx.select.trigger(custom_attrs={"aria-label": f"Filter by {name}", "data-testid": f"jobs-{name}"}),
-        rx.select.content(
-            rx.select.item(any_label, value="all"),
-            *(rx.select.item(label, value=key) for key, label in choices.items()),
-        ),
-        value=rx.cond(value == "", "all", value),
-        on_change=lambda chosen: JobsState.set_filter(name, chosen),
-    )
-
-
 def _nothing() -> rx.Component:
     return rx.cond(
         JobsState.filtered | (JobsState.cursor != ""),
-        empty_state(
-            "search-x",
-            "Nothing here",
-            "No job that was looked at fits these filters.",
-            page_link("Show all", to="/jobs/list", class_name="np-link"),
-            testid="nothing-matches",
-        ),
+        nothing_matches("No job that was looked at fits these filters.", "/jobs/list"),
         empty_state(
             "layers",
             "No jobs yet",
@@ -176,24 +157,8 @@ def _nothing() -> rx.Component:
 
 def _table() -> rx.Component:
     s = JobsState
-    some: rx.Var[bool] = rx.Var("'indeterminate'", _var_type=bool)  # the third state of Radix's box
-    box = rx.checkbox(
-        checked=rx.cond(s.all_selected, True, rx.cond(s.selected.length() > 0, some, False)),
-        on_change=s.select_page,
-        custom_attrs={"aria-label": "Select all on this page", "data-testid": "select-all"},
-    )
-    return picks(
-        rx.box(
-            rx.table.root(
-                rx.table.header(rx.table.row(rx.table.column_header_cell(box, width="44px"), *job_heads())),
-                rx.table.body(rx.foreach(s.rows, _row)),
-                variant="ghost",
-                class_name="np-num np-hooks np-joblist",
-            ),
-            class_name="np-table",
-        ),
-        on_pick=s.select,
-    )
+    heads = [all_box(s, s.select_page), *HEADS]
+    return picks(table(heads, rx.foreach(s.rows, _row), class_name="np-hooks np-joblist"), on_pick=s.select)
 
 
 def _row(job: Any) -> rx.Component:
@@ -256,13 +221,7 @@ def _bulk() -> rx.Component:
                     button("Discard", "discard", "red"),
                 ),
             ),
-            rx.el.button(
-                rx.icon("x", size=17),
-                type="button",
-                class_name="np-icon",
-                on_click=s.select_page(False),
-                custom_attrs={"aria-label": "Select none", "data-testid": "bulk-none"},
-            ),
+            none_button(s.select_page(False)),
             class_name="np-bulk np-bulk-jobs",
             role="group",
             aria_label="Selected jobs",
@@ -272,24 +231,13 @@ def _bulk() -> rx.Component:
 
 def _pages() -> rx.Component:
     s = JobsState
-
-    def link(label: str, icon: str, to: Any, testid: str) -> rx.Component:
-        return link_button(
-            rx.icon(icon, size=15), label, to=to, testid=testid, variant="soft", color_scheme="gray", size="2"
-        )
-
-    return rx.el.nav(
-        rx.cond(
-            s.searched_to != "",
-            quiet(
-                "Looked at jobs made up to ",
-                time_ago(at=s.searched_to),
-                "; older ones are on the next page.",
-                custom_attrs={"data-testid": "searched-to"},
-            ),
+    looked = rx.cond(
+        s.searched_to != "",
+        quiet(
+            "Looked at jobs made up to ",
+            time_ago(at=s.searched_to),
+            "; older ones are on the next page.",
+            custom_attrs={"data-testid": "searched-to"},
         ),
-        rx.cond(s.first_href != "", link("Newest", "chevrons-left", s.first_href, "page-first")),
-        rx.cond(s.next_href != "", link("Older", "chevron-right", s.next_href, "page-next")),
-        class_name="np-pages",
-        aria_label="Pages",
     )
+    return pages(s, looked)

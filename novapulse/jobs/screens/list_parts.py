@@ -11,17 +11,7 @@ import reflex as rx
 from novapulse.jobs.screens.parts import job_badge, progress_bar, quiet
 from novapulse.ui.parts import page_link, time_ago
 
-_WIDE = ("Queue", "Attempts", "Wait", "Run")
-
-
-def job_heads() -> list[rx.Component]:
-    """The heads of the columns."""
-    return [
-        rx.table.column_header_cell("Job"),
-        rx.table.column_header_cell("State", class_name="np-wide-only"),
-        *(rx.table.column_header_cell(head, class_name="np-wide-only") for head in _WIDE),
-        rx.table.column_header_cell("Made", class_name="np-wide-only"),
-    ]
+HEADS = ["Job", ["State"], ["Queue"], ["Attempts"], ["Wait"], ["Run"], ["Made"]]
 
 
 def job_cells(job: Any) -> list[rx.Component]:

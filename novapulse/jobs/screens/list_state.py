@@ -20,38 +20,22 @@ from novapulse.jobs.service import list_jobs, list_tasks
 from novapulse.live.watching import Shown, Watching, show, this_socket
 from novapulse.security.handlers import handler, handler_actor
 from novapulse.ui import says
-from novapulse.ui.urls import address, with_query
+from novapulse.ui.listing import TEXT_MAX, Selecting
+from novapulse.ui.urls import address
 
 _PAGE = 25
 _LIST = "list"  # what the page watches
 PATH = "/jobs/list"
 
 
-class JobsState(rx.State):
+class JobsState(Selecting, rx.State):
     """What `/jobs/list` shows."""
 
-    rows: list[dict[str, Any]] = []  # noqa: RUF012 - Reflex copies defaults
     filters: dict[str, str] = dict.fromkeys(filtering.NAMES, "")
     tasks: list[str] = []  # noqa: RUF012 - to pick from
-    cursor: str = ""
-    first_href: str = ""  # '': this is the first page
-    next_href: str = ""  # '': this is the last one
     searched_to: str = ""  # '': everything was looked at
-    selected: list[str] = []  # noqa: RUF012
     all_match: bool = False  # not only what is on the page is meant
     behind: bool = False  # something changed while the list was frozen
-    loaded: bool = False
-    problem: str = ""
-
-    @rx.var
-    def filtered(self) -> bool:
-        """Whether not all jobs are meant."""
-        return any(self.filters.values())
-
-    @rx.var
-    def all_selected(self) -> bool:
-        """Whether every row of the page is selected."""
-        return len(self.selected) == len(self.rows) > 0
 
     @rx.var
     def counted(self) -> bool:
@@ -64,7 +48,7 @@ class JobsState(rx.State):
         """Read the filters from the URL, then the page they describe."""
         query = self.router.url.query_parameters
         self.filters = filtering.of_url(query)
-        self.cursor = str(query.get("cursor", ""))[:200]
+        self.cursor = str(query.get("cursor", ""))[:TEXT_MAX]
         self.selected, self.all_match = [], False
         await self._read()
         self.tasks = [*(view.name for view in list_tasks(await handler_actor(self))), DELIVERY_TASK]
@@ -86,9 +70,7 @@ class JobsState(rx.State):
     @rx.event
     def set_filter(self, name: str, value: str) -> Any:
         """Change a filter, by going to the URL that has it."""
-        if name not in filtering.NAMES:
-            return None
-        return rx.redirect(with_query(self.router.url, cursor="", **{name: "" if value == "all" else str(value)}))
+        return self._filter(name, value)
 
     @handler(Permission.JOBS_READ)
     @rx.event
@@ -96,14 +78,14 @@ class JobsState(rx.State):
         """Mark or unmark rows."""
         await self._stand_still()
         given = {str(each) for each in ids}
-        await self._keep({*self.selected, *given} if on else {*self.selected} - given)
+        await self._mark({*self.selected, *given} if on else {*self.selected} - given)
 
     @handler(Permission.JOBS_READ)
     @rx.event
     async def select_page(self, on: bool) -> None:
         """Mark or unmark every row of the page; with none marked the list goes on."""
         await self._stand_still()
-        await self._keep({row["id"] for row in self.rows} if on else set())
+        await self._mark({row["id"] for row in self.rows} if on else set())
 
     @handler(Permission.JOBS_READ)
     @rx.event
@@ -143,9 +125,9 @@ class JobsState(rx.State):
         except ProblemError as error:
             self.problem = error.detail
 
-    async def _keep(self, marked: set[str]) -> None:
+    async def _mark(self, marked: set[str]) -> None:
         """Select these, as far as they are on the page; with none the list goes on."""
-        self.selected = [row["id"] for row in self.rows if row["id"] in marked]
+        self._keep(marked)
         self.all_match = self.all_match and self.all_selected
         if not self.selected:
             await self._read()

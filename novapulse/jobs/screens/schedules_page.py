@@ -11,9 +11,10 @@ import reflex as rx
 from novapulse.jobs.screens.parts import job_badge, jobs_page, loading, may_change, quiet
 from novapulse.jobs.screens.schedule_form import schedule_form
 from novapulse.jobs.screens.schedules_state import SchedulesState
-from novapulse.live.state import LiveState
-from novapulse.ui.components import confirm, empty_state, error_state, link_button, skeleton_rows
-from novapulse.ui.parts import page_link, time_ago, watch
+from novapulse.ui.components import confirm, empty_state, error_state, skeleton_rows
+from novapulse.ui.connection import catch_up
+from novapulse.ui.lists import pages
+from novapulse.ui.parts import page_link, time_ago
 
 
 def schedules_page() -> rx.Component:
@@ -29,15 +30,7 @@ def schedules_page() -> rx.Component:
         ),
     )
     return jobs_page(
-        # What a schedule makes is counted before anything else happens to it.
-        watch(
-            value=LiveState.totals["completed"].to(str)
-            + " "
-            + LiveState.totals["failed"].to(str)
-            + " "
-            + LiveState.totals["active"].to(str),
-            on_change=s.refresh,
-        ),
+        catch_up(s.refresh),
         rx.cond(s.problem != "", error_state(s.problem, s.refresh)),
         rx.cond(
             s.loaded,
@@ -49,7 +42,7 @@ def schedules_page() -> rx.Component:
                     "A schedule makes the same job again and again: every night, every Monday, every ten minutes.",
                     new,
                 ),
-                rx.fragment(_table(), _pages()),
+                rx.fragment(_table(), pages(s)),
             ),
             loading("schedules", skeleton_rows(4)),
         ),
@@ -156,15 +149,4 @@ def _acts(w: Any) -> rx.Component:
         gap="6px",
         justify="end",
         wrap="wrap",
-    )
-
-
-def _pages() -> rx.Component:
-    s = SchedulesState
-    soft = {"variant": "soft", "color_scheme": "gray", "size": "2"}
-    return rx.el.nav(
-        rx.cond(s.first_href != "", link_button("Newest", to=s.first_href, testid="page-first", **soft)),
-        rx.cond(s.next_href != "", link_button("Older", to=s.next_href, testid="page-next", **soft)),
-        class_name="np-pages",
-        aria_label="Pages",
     )

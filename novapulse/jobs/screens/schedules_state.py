@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import orjson
 import reflex as rx
 from pydantic import ValidationError
 
-from novapulse.core.actor import Permission
+from novapulse.core.actor import Actor, Permission
 from novapulse.core.errors import InvalidError, ProblemError
 from novapulse.core.problems import from_validation
 from novapulse.core.runtime import current
@@ -16,26 +17,24 @@ from novapulse.jobs import schedules
 from novapulse.jobs.schemas import CronIn, ScheduleIn, SchedulePatch
 from novapulse.jobs.screens.shown import schedule_row
 from novapulse.jobs.service import list_tasks
+from novapulse.live.watching import Shown, show
 from novapulse.security.handlers import handler, handler_actor
 from novapulse.ui import says
-from novapulse.ui.urls import with_query
+from novapulse.ui.listing import Listing
+from novapulse.ui.urls import address
 from novapulse.webhooks.screens.wording import sentence
 
 _PAGE = 50
+PATH = "/jobs/schedules"
 _TEXT_MAX = 300_000
 FIELDS = ("name", "task", "cron", "timezone", "payload", "overlap")
 _NEW = {"name": "", "task": "", "cron": "0 9 * * MON-FRI", "timezone": "UTC", "payload": "{}", "overlap": "skip"}
 
 
-class SchedulesState(rx.State):
+class SchedulesState(Listing, rx.State):
     """What `/jobs/schedules` shows."""
 
-    rows: list[dict[str, Any]] = []  # noqa: RUF012 - Reflex copies defaults
-    tasks: list[str] = []  # noqa: RUF012 - that may be asked for
-    next_href: str = ""
-    first_href: str = ""
-    loaded: bool = False
-    problem: str = ""
+    tasks: list[str] = []  # noqa: RUF012 - that may be asked for; Reflex copies defaults
     editing: str = ""  # an id, or `new`; '': no form is open
     texts: dict[str, str] = {}  # noqa: RUF012 - what the form begins with
     timezone: str = "UTC"
@@ -49,6 +48,7 @@ class SchedulesState(rx.State):
     async def load(self) -> None:
         """Read the page of the list that the URL names."""
         self.editing = ""
+        self._of_url()
         self.tasks = [task.name for task in list_tasks(await handler_actor(self)) if task.api]
         await self._read()
 
@@ -156,18 +156,10 @@ class SchedulesState(rx.State):
         return says.success(said)
 
     async def _read(self) -> None:
-        cursor = str(self.router.url.query_parameters.get("cursor", ""))[:200]
         try:
-            page = await schedules.list_schedules(
-                current(), await handler_actor(self), limit=_PAGE, cursor=cursor or None
-            )
+            await show(self, await handler_actor(self), "schedules", self.cursor, partial(_page, self.cursor))
         except ProblemError as error:
             self.problem = error.detail
-            return
-        self.rows = [schedule_row(each) for each in page.data]
-        self.first_href = with_query(self.router.url, cursor="") if cursor else ""
-        self.next_href = with_query(self.router.url, cursor=page.next_cursor) if page.next_cursor else ""
-        self.problem, self.loaded = "", True
 
     async def _look(self, cron: str) -> None:
         kept = {name: text for name, text in self.errors.items() if name not in ("cron", "timezone")}
@@ -203,3 +195,16 @@ def _data(form: dict[str, Any]) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise InvalidError.at("/payload", f"is not JSON: {error.msg}, line {error.lineno}") from None
     return texts | {"payload": payload}
+
+
+async def _page(cursor: str, actor: Actor) -> Shown:
+    page = await schedules.list_schedules(current(), actor, limit=_PAGE, cursor=cursor or None)
+    shown = {
+        "rows": [schedule_row(each) for each in page.data],
+        "first_href": PATH if cursor else "",
+        "next_href": address(PATH, {"cursor": page.next_cursor}) if page.next_cursor else "",
+        "problem": "",
+        "loaded": True,
+    }
+    # What a schedule makes is counted before anything else happens to it.
+    return Shown(shown, moves=False)

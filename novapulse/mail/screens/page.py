@@ -13,9 +13,9 @@ from novapulse.mail.screens.drawer import mail_drawer
 from novapulse.mail.screens.state import STATUSES, MailState
 from novapulse.mail.screens.trial import trial_dialog
 from novapulse.ui.components import empty_state, error_state, link_button, skeleton_rows, status_badge
-from novapulse.ui.parts import page_link, time_ago, watch
+from novapulse.ui.lists import capitalized, nothing_matches, pages, picked, show_all, table, toolbar, typed
+from novapulse.ui.parts import time_ago, watch
 from novapulse.ui.shell import page_head, shell
-from novapulse.webhooks.screens.list_parts import filter_field
 
 
 def mail_page() -> rx.Component:
@@ -52,7 +52,7 @@ def mail_page() -> rx.Component:
                         error_state(MailState.problem, MailState.refresh),
                         rx.cond(MailState.rows.length() == 0, _nothing(), _table()),
                     ),
-                    _pages(),
+                    pages(MailState),
                 ),
                 empty_state("lock", "Only operators and admins read mail", "Ask one of them if you need to know."),
             ),
@@ -105,46 +105,18 @@ def _server() -> rx.Component:
 
 
 def _toolbar() -> rx.Component:
-    status = MailState.filters["status"]
-    return rx.el.div(
-        filter_field(
-            value=MailState.filters["q"],
-            label="Search mail",
-            placeholder="Search address or subject",
-            icon="search",
-            options=[],
-            testid="mail-q",
-            on_choose=lambda text: MailState.set_filter("q", text),
-        ),
-        rx.select.root(
-            rx.select.trigger(custom_attrs={"aria-label": "Filter by status", "data-testid": "mail-status"}),
-            rx.select.content(
-                rx.select.item("Any status", value="all"),
-                *(rx.select.item(name.capitalize(), value=name) for name in STATUSES),
-            ),
-            value=rx.cond(status == "", "all", status),
-            on_change=lambda chosen: MailState.set_filter("status", chosen),
-        ),
-        rx.cond(
-            MailState.filtered,
-            page_link("Show all", to="/mail", class_name="np-link", custom_attrs={"data-testid": "mail-all"}),
-        ),
-        class_name="np-filters",
-        role="search",
-        aria_label="Mail",
+    return toolbar(
+        typed(MailState, "q", "Search mail", "Search address or subject", testid="mail-q"),
+        picked(MailState, "status", "Any status", capitalized(STATUSES), testid="mail-status"),
+        show_all(MailState, "/mail"),
+        label="Mail",
     )
 
 
 def _nothing() -> rx.Component:
     return rx.cond(
         MailState.filtered,
-        empty_state(
-            "search-x",
-            "Nothing matches",
-            "No message fits these filters.",
-            page_link("Show all", to="/mail", class_name="np-link"),
-            testid="nothing-matches",
-        ),
+        nothing_matches("No message fits these filters.", "/mail"),
         empty_state(
             "mail",
             "No messages yet",
@@ -155,22 +127,7 @@ def _nothing() -> rx.Component:
 
 
 def _table() -> rx.Component:
-    return rx.box(
-        rx.table.root(
-            rx.table.header(
-                rx.table.row(
-                    rx.table.column_header_cell("Message"),
-                    rx.table.column_header_cell("To", class_name="np-wide-only"),
-                    rx.table.column_header_cell("Status"),
-                    rx.table.column_header_cell("Made", class_name="np-wide-only"),
-                )
-            ),
-            rx.table.body(rx.foreach(MailState.rows, _row)),
-            variant="ghost",
-            class_name="np-num",
-        ),
-        class_name="np-table",
-    )
+    return table(["Message", ["To"], "Status", ["Made"]], rx.foreach(MailState.rows, _row))
 
 
 def _row(row: Any) -> rx.Component:
@@ -213,16 +170,4 @@ def _row(row: Any) -> rx.Component:
         rx.table.cell(time_ago(at=row["at"].to(str)), class_name="np-wide-only", white_space="nowrap"),
         class_name="np-row",
         custom_attrs={"data-testid": "mail-row-" + row["id"].to(str)},
-    )
-
-
-def _pages() -> rx.Component:
-    def link(label: str, href: Any, testid: str) -> rx.Component:
-        opened = page_link(label, to=href, custom_attrs={"data-testid": testid})
-        return rx.cond(href != "", rx.button(opened, as_child=True, variant="soft"))
-
-    return rx.el.div(
-        link("Newest", MailState.first_href, "mail-newest"),
-        link("Older", MailState.next_href, "mail-older"),
-        class_name="np-pages",
     )

@@ -7,18 +7,17 @@ from typing import Any
 import reflex as rx
 
 from novapulse.core.actor import Permission
-from novapulse.core.errors import ForbiddenError, ProblemError
+from novapulse.core.errors import ProblemError
 from novapulse.core.runtime import current
 from novapulse.mail import listing, sending
 from novapulse.mail.schemas import EmailDetail, EmailView, MailServerView, check_address
 from novapulse.security.handlers import handler, handler_actor
 from novapulse.ui import says
-from novapulse.ui.urls import chosen, with_query
+from novapulse.ui.listing import Listing
+from novapulse.ui.urls import with_query
 
 _PAGE = 50
-_TEXT_MAX = 200
 STATUSES = ("pending", "sending", "sent", "failed", "cancelled", "kept")
-_FILTERS = ("q", "status")
 _TLS = {
     "at_once": "TLS from the start",
     "required": "STARTTLS required",
@@ -28,18 +27,12 @@ _TLS = {
 _KINDS = {"message": "", "test": "Trial"}
 
 
-class MailState(rx.State):
+class MailState(Listing, rx.State):
     """What `/mail` shows."""
 
-    rows: list[dict[str, Any]] = []  # noqa: RUF012 - Reflex copies defaults
-    filters: dict[str, str] = dict.fromkeys(_FILTERS, "")
-    cursor: str = ""
-    first_href: str = ""  # '': this is the first page
-    next_href: str = ""  # '': this is the last one
-    loaded: bool = False
+    filters: dict[str, str] = dict.fromkeys(("q", "status"), "")
     allowed: bool = True
-    problem: str = ""
-    server: dict[str, Any] = {}  # noqa: RUF012
+    server: dict[str, Any] = {}  # noqa: RUF012 - Reflex copies defaults
     open_id: str = ""
     opened: dict[str, Any] = {}  # noqa: RUF012
     part: str = "text"
@@ -49,20 +42,13 @@ class MailState(rx.State):
     trial_problem: str = ""
     trial_result: dict[str, Any] = {}  # noqa: RUF012
 
-    @rx.var
-    def filtered(self) -> bool:
-        """Whether not all messages are meant."""
-        return any(self.filters.values())
-
     @handler(Permission.WEBHOOKS_READ)  # everybody, to be told who may; the service checks
     @rx.event
     async def load(self) -> None:
         """Read the filters from the URL, then the page they describe, and the message that is open."""
-        query = self.router.url.query_parameters
-        self.filters = {"q": str(query.get("q", ""))[:_TEXT_MAX], "status": chosen(query, "status", STATUSES)}
-        self.cursor = str(query.get("cursor", ""))[:_TEXT_MAX]
+        query = self._of_url("q", status=STATUSES)
         await self._read()
-        await self._show(str(query.get("email", "")))
+        await self._open(str(query.get("email", "")))
 
     @handler(Permission.EMAILS_READ)
     @rx.event
@@ -74,16 +60,13 @@ class MailState(rx.State):
     @rx.event
     def set_filter(self, name: str, value: str) -> Any:
         """Change a filter, by going to the URL that has it."""
-        if name not in _FILTERS:
-            return None
-        text = "" if value == "all" else str(value)
-        return rx.redirect(with_query(self.router.url, cursor="", email="", **{name: text}))
+        return self._filter(name, value, email="")
 
     @handler(Permission.EMAILS_READ)
     @rx.event
     async def open(self, email_id: str) -> Any:
         """Open a message."""
-        await self._show(str(email_id))
+        await self._open(str(email_id))
         if not self.open_id:
             return says.error("There is no such message.")
         return rx.redirect(with_query(self.router.url, email=self.open_id))
@@ -154,34 +137,21 @@ class MailState(rx.State):
     async def _read_again(self) -> None:
         await self._read()
         if self.open_id:
-            await self._show(self.open_id)
+            await self._open(self.open_id)
 
     async def _read(self) -> None:
-        self.problem, self.allowed = "", True
-        self.first_href = with_query(self.router.url, cursor="", email="") if self.cursor else ""
-        self.next_href = ""
-        actor = await handler_actor(self)
+        rt, actor = current(), await handler_actor(self)
+        self.allowed = actor.may(Permission.EMAILS_READ)
         try:
-            self.server = _server(sending.mail_server(current(), actor))
-            page = await listing.list_emails(
-                current(),
-                actor,
-                status=self.filters["status"] or None,
-                q=self.filters["q"] or None,
-                limit=_PAGE,
-                cursor=self.cursor or None,
-            )
-        except ForbiddenError:
-            self.rows, self.allowed = [], False
+            self.server = _server(sending.mail_server(rt, actor))
+            page = await listing.list_emails(rt, actor, **self._wanted(), limit=_PAGE, cursor=self.cursor or None)
         except ProblemError as error:
-            self.rows, self.problem = [], error.detail
+            self._show([], None)
+            self.problem = error.detail if self.allowed else ""
         else:
-            self.rows = [_row(view) for view in page.data]
-            older = page.next_cursor
-            self.next_href = with_query(self.router.url, cursor=older, email="") if older else ""
-        self.loaded = True
+            self._show([_row(view) for view in page.data], page.next_cursor, email="")
 
-    async def _show(self, email_id: str) -> None:
+    async def _open(self, email_id: str) -> None:
         before, self.open_id = self.open_id, ""
         if not self.allowed or not email_id.startswith("eml_") or len(email_id) > 64:
             return

@@ -11,9 +11,11 @@ from reflex.event import no_args_event_spec
 
 from novapulse.live.state import LiveState
 from novapulse.reports.content import TITLES
+from novapulse.reports.screens.regular import regular_reports
 from novapulse.reports.screens.state import ReportsState
-from novapulse.ui.components import confirm, empty_state, error_state, section, skeleton_rows, status_badge
-from novapulse.ui.parts import page_link, time_ago, watch
+from novapulse.ui.components import confirm, empty_state, error_state, skeleton_rows, status_badge
+from novapulse.ui.lists import nothing_matches, pages, picked, table, toolbar
+from novapulse.ui.parts import time_ago, watch
 from novapulse.ui.shell import page_head, shell
 
 _FORMS = "$/public" + rx.asset("report_forms.jsx", shared=True)
@@ -50,8 +52,8 @@ def reports_page() -> rx.Component:
             ReportsState.loaded,
             rx.fragment(
                 _toolbar(),
-                rx.cond(ReportsState.rows.length() == 0, _nothing(), rx.fragment(_table(), _pages())),
-                rx.cond(ReportsState.regular.length() > 0, _schedules()),
+                rx.cond(ReportsState.rows.length() == 0, _nothing(), rx.fragment(_table(), pages(ReportsState))),
+                rx.cond(ReportsState.regular.length() > 0, regular_reports()),
             ),
             skeleton_rows(5),
         ),
@@ -73,32 +75,13 @@ def _new_report() -> rx.Component:
 
 
 def _toolbar() -> rx.Component:
-    return rx.el.div(
-        rx.select.root(
-            rx.select.trigger(custom_attrs={"aria-label": "Filter by kind", "data-testid": "report-filter"}),
-            rx.select.content(
-                rx.select.item("Any kind", value="all"),
-                *(rx.select.item(title, value=kind) for kind, title in TITLES.items()),
-            ),
-            value=rx.cond(ReportsState.kind == "", "all", ReportsState.kind),
-            on_change=ReportsState.set_kind,
-        ),
-        class_name="np-filters",
-        role="search",
-        aria_label="Reports",
-    )
+    return toolbar(picked(ReportsState, "kind", "Any kind", TITLES, testid="report-filter"), label="Reports")
 
 
 def _nothing() -> rx.Component:
     return rx.cond(
-        ReportsState.kind != "",
-        empty_state(
-            "search-x",
-            "Nothing matches",
-            "There is no report of this kind.",
-            page_link("Show all", to="/reports", class_name="np-link"),
-            testid="nothing-matches",
-        ),
+        ReportsState.filtered,
+        nothing_matches("There is no report of this kind.", "/reports"),
         empty_state(
             "file-chart-column",
             "No reports yet",
@@ -108,22 +91,9 @@ def _nothing() -> rx.Component:
 
 
 def _table() -> rx.Component:
-    heads = ("Status", "Size", "Asked for by", "When")
-    return rx.box(
-        rx.table.root(
-            rx.table.header(
-                rx.table.row(
-                    rx.table.column_header_cell("Report"),
-                    *(rx.table.column_header_cell(head, class_name="np-wide-only") for head in heads),
-                    rx.table.column_header_cell(rx.el.span("Download or delete", class_name="np-hidden")),
-                )
-            ),
-            rx.table.body(rx.foreach(ReportsState.rows, _row)),
-            variant="ghost",
-            class_name="np-num",
-        ),
-        class_name="np-table",
-    )
+    acts = rx.table.column_header_cell(rx.el.span("Download or delete", class_name="np-hidden"))
+    heads = ["Report", ["Status"], ["Size"], ["Asked for by"], ["When"], acts]
+    return table(heads, rx.foreach(ReportsState.rows, _row))
 
 
 def _row(r: Any) -> rx.Component:
@@ -227,91 +197,4 @@ def _delete(r: Any) -> rx.Component:
         act="Delete",
         on_confirm=ReportsState.delete(r["id"].to(str)),
         testid="report-delete-confirm",
-    )
-
-
-def _pages() -> rx.Component:
-    def to(label: str, href: Any, testid: str) -> rx.Component:
-        return rx.cond(
-            href != "", page_link(label, to=href, class_name="np-link", custom_attrs={"data-testid": testid})
-        )
-
-    return rx.hstack(
-        to("Newest", ReportsState.first_href, "reports-newest"),
-        to("Older", ReportsState.next_href, "reports-older"),
-        justify="center",
-        margin_top="12px",
-        spacing="4",
-    )
-
-
-def _schedules() -> rx.Component:
-    return rx.box(
-        section(
-            "Made again and again",
-            rx.el.ul(rx.foreach(ReportsState.regular, _schedule), class_name="np-rows"),
-        ),
-        margin_top="24px",
-    )
-
-
-def _schedule(s: Any) -> rx.Component:
-    said = rx.cond(s["mailed"] != "", ", mailed to " + s["mailed"].to(str), "")
-    return rx.el.li(
-        rx.box(
-            rx.hstack(
-                rx.text(s["name"].to(str), weight="medium", size="2", overflow_wrap="anywhere"),
-                rx.badge(s["format"].to(str), color_scheme="gray", size="1"),
-                rx.cond(s["enabled"].to(bool), rx.fragment(), status_badge("paused")),
-                align="center",
-                wrap="wrap",
-                spacing="2",
-            ),
-            rx.text(
-                s["title"].to(str) + ", " + s["range"].to(str) + said,
-                size="1",
-                color="var(--gray-11)",
-                overflow_wrap="anywhere",
-            ),
-            rx.text(
-                s["when"].to(str) + " (" + s["timezone"].to(str) + ")",
-                rx.cond(s["next"] != "", rx.fragment(" · next ", time_ago(at=s["next"].to(str), due=True))),
-                size="1",
-                color="var(--gray-11)",
-            ),
-            rx.cond(s["error"] != "", rx.text(s["error"].to(str), size="1", color="var(--red-11)")),
-            min_width="0",
-            flex="1",
-        ),
-        rx.cond(
-            ReportsState.may_make,
-            rx.hstack(
-                rx.button(
-                    "Run now",
-                    size="1",
-                    variant="soft",
-                    on_click=ReportsState.run_now(s["id"].to(str)),
-                    custom_attrs={"data-testid": "report-run", "aria-label": "Run now: " + s["name"].to(str)},
-                ),
-                confirm(
-                    rx.button(
-                        "Delete",
-                        size="1",
-                        variant="soft",
-                        color_scheme="gray",
-                        custom_attrs={
-                            "data-testid": "report-unschedule",
-                            "aria-label": "Delete the schedule " + s["name"].to(str),
-                        },
-                    ),
-                    title="Delete this schedule?",
-                    text="No further reports are made by it. Those that it made stay.",
-                    keep="Keep it",
-                    act="Delete",
-                    on_confirm=ReportsState.unschedule(s["id"].to(str)),
-                    testid="report-unschedule-confirm",
-                ),
-            ),
-        ),
-        custom_attrs={"data-testid": "report-schedule-" + s["id"].to(str)},
     )

@@ -17,7 +17,7 @@ from novapulse.reports.ranges import WORDS, words
 from novapulse.reports.schemas import ReportScheduleView, ReportView
 from novapulse.security.handlers import handler, handler_actor
 from novapulse.ui import says
-from novapulse.ui.urls import chosen, with_query
+from novapulse.ui.listing import Listing
 from novapulse.webhooks.service import list_webhooks
 
 _PAGE = 25
@@ -26,29 +26,21 @@ _WEBHOOKS = 200  # to pick from
 KINDS: tuple[Kind, ...] = tuple(READS)
 
 
-class ReportsState(rx.State):
+class ReportsState(Listing, rx.State):
     """What `/reports` shows."""
 
-    rows: list[dict[str, Any]] = []  # noqa: RUF012 - Reflex copies defaults
+    filters: dict[str, str] = {"kind": ""}  # noqa: RUF012 - Reflex copies defaults
     regular: list[dict[str, Any]] = []  # noqa: RUF012
     kinds: list[str] = []  # noqa: RUF012 - that this person may read
     webhooks: list[dict[str, str]] = []  # noqa: RUF012
-    kind: str = ""
-    cursor: str = ""
-    first_href: str = ""  # '': this is the first page
-    next_href: str = ""  # '': this is the last one
     may_make: bool = False
     may_mail: bool = False
-    loaded: bool = False
-    problem: str = ""
 
     @handler(Permission.REPORTS_READ)
     @rx.event
     async def load(self) -> None:
         """What the URL describes."""
-        query = self.router.url.query_parameters
-        self.kind = chosen(query, "kind", KINDS)
-        self.cursor = str(query.get("cursor", ""))[:200]
+        self._of_url(kind=KINDS)
         rt, actor = current(), await handler_actor(self)
         self.kinds = list(kinds_for(actor))
         self.may_make, self.may_mail = actor.may(Permission.REPORTS_WRITE), actor.may(Permission.EMAILS_WRITE)
@@ -65,9 +57,9 @@ class ReportsState(rx.State):
 
     @handler(Permission.REPORTS_READ)
     @rx.event
-    def set_kind(self, value: str) -> Any:
-        """Show one kind, by going to the URL that does."""
-        return rx.redirect(with_query(self.router.url, cursor="", kind=value if value in KINDS else ""))
+    def set_filter(self, name: str, value: str) -> Any:
+        """Change a filter, by going to the URL that has it."""
+        return self._filter(name, value)
 
     @handler(Permission.REPORTS_WRITE)
     @rx.event
@@ -105,19 +97,13 @@ class ReportsState(rx.State):
     async def _read(self) -> None:
         rt, actor = current(), await handler_actor(self)
         try:
-            page = await service.list_reports(
-                rt, actor, kind=self.kind or None, limit=_PAGE, cursor=self.cursor or None
-            )
+            page = await service.list_reports(rt, actor, **self._wanted(), limit=_PAGE, cursor=self.cursor or None)
             regular = await schedules.list_schedules(rt, actor, limit=_SCHEDULES)
         except ProblemError as error:
             self.problem = error.detail
             return
-        self.problem = ""
-        self.rows = [_row(view) for view in page.data]
+        self._show([_row(view) for view in page.data], page.next_cursor)
         self.regular = [_regular(view) for view in regular.data]
-        self.first_href = with_query(self.router.url, cursor="") if self.cursor else ""
-        self.next_href = with_query(self.router.url, cursor=page.next_cursor) if page.next_cursor else ""
-        self.loaded = True
 
 
 def _row(view: ReportView) -> dict[str, Any]:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import reflex as rx
@@ -14,9 +13,9 @@ from novapulse.security.screens.audit_drawer import audit_drawer
 from novapulse.security.screens.audit_state import RESULTS, SPANS, AuditState
 from novapulse.security.screens.audit_words import SUBJECTS
 from novapulse.ui.components import empty_state, error_state, skeleton_rows, status_badge
+from novapulse.ui.lists import capitalized, nothing_matches, pages, picked, show_all, table, toolbar, typed
 from novapulse.ui.parts import page_link, time_ago, watch
 from novapulse.ui.shell import page_head, shell
-from novapulse.webhooks.screens.list_parts import filter_field
 
 _SPAN_WORDS = {"1h": "Last hour", "24h": "Last 24 h", "7d": "Last 7 days", "30d": "Last 30 days"}
 
@@ -49,7 +48,7 @@ def audit_page() -> rx.Component:
                         error_state(AuditState.problem, AuditState.refresh),
                         rx.cond(AuditState.rows.length() == 0, _nothing(), _table()),
                     ),
-                    _pages(),
+                    pages(AuditState),
                 ),
                 empty_state("lock", "Only admins read the audit log", "Ask an admin if you need to know something."),
             ),
@@ -62,55 +61,25 @@ def audit_page() -> rx.Component:
 
 
 def _toolbar() -> rx.Component:
-    return rx.el.div(
-        _typed("q", "search", "Search the audit log", "Search names, ids, details"),
-        _typed("actor", "users", "Filter by who acted", "Who: e-mail or id"),
-        _choice("subject", "Everything", list(SUBJECTS.items())),
-        _choice("result", "Any result", [(result, result.capitalize()) for result in RESULTS]),
-        _choice("span", "Any time", [(span, _SPAN_WORDS[span]) for span in SPANS]),
+    s = AuditState
+    return toolbar(
+        typed(s, "q", "Search the audit log", "Search names, ids, details", testid="audit-q"),
+        typed(s, "actor", "Filter by who acted", "Who: e-mail or id", icon="users", testid="audit-actor"),
+        picked(s, "subject", "Everything", SUBJECTS, testid="audit-subject"),
+        picked(s, "result", "Any result", capitalized(RESULTS), testid="audit-result"),
+        picked(s, "span", "Any time", {span: _SPAN_WORDS[span] for span in SPANS}, testid="audit-span"),
         rx.cond(
-            AuditState.filters["target"] != "",
+            s.filters["target"] != "",
             rx.badge(
                 "About ",
-                rx.el.span(AuditState.filters["target"], class_name="np-mono np-cut"),
+                rx.el.span(s.filters["target"], class_name="np-mono np-cut"),
                 color_scheme="gray",
                 variant="surface",
                 custom_attrs={"data-testid": "audit-about"},
             ),
         ),
-        rx.cond(
-            AuditState.filtered,
-            page_link(
-                "Show all", to="/settings/audit", class_name="np-link", custom_attrs={"data-testid": "audit-all"}
-            ),
-        ),
-        class_name="np-filters",
-        role="search",
-        aria_label="Audit log",
-    )
-
-
-def _typed(name: str, icon: str, label: str, placeholder: str) -> rx.Component:
-    return filter_field(
-        value=AuditState.filters[name],
-        label=label,
-        placeholder=placeholder,
-        icon=icon,
-        options=[],
-        testid=f"audit-{name}",
-        on_choose=lambda text: AuditState.set_filter(name, text),
-    )
-
-
-def _choice(name: str, any_label: str, choices: Sequence[tuple[str, str]]) -> rx.Component:
-    value = AuditState.filters[name]
-    return rx.select.root(
-        rx.select.trigger(custom_attrs={"aria-label": f"Filter by {name}", "data-testid": f"audit-{name}"}),
-        rx.select.content(
-            rx.select.item(any_label, value="all"), *(rx.select.item(label, value=key) for key, label in choices)
-        ),
-        value=rx.cond(value == "", "all", value),
-        on_change=lambda chosen: AuditState.set_filter(name, chosen),
+        show_all(s, "/settings/audit"),
+        label="Audit log",
     )
 
 
@@ -122,29 +91,14 @@ def _nothing() -> rx.Component:
     )
     return rx.cond(
         AuditState.filtered,
-        empty_state("search-x", "Nothing matches", "No row fits these filters.", further, testid="nothing-matches"),
+        nothing_matches("No row fits these filters.", "/settings/audit", further),
         empty_state("scroll-text", "Nothing yet", "What people and programs do here is written down from now on."),
     )
 
 
 def _table() -> rx.Component:
-    return rx.box(
-        rx.table.root(
-            rx.table.header(
-                rx.table.row(
-                    rx.table.column_header_cell("When", class_name="np-wide-only"),
-                    rx.table.column_header_cell("Who", class_name="np-wide-only"),
-                    rx.table.column_header_cell("What"),
-                    rx.table.column_header_cell("Result"),
-                    rx.table.column_header_cell("Where", class_name="np-wide-only"),
-                )
-            ),
-            rx.table.body(rx.foreach(AuditState.rows, _row)),
-            variant="ghost",
-            class_name="np-num np-audit",
-        ),
-        class_name="np-table",
-    )
+    heads = [["When"], ["Who"], "What", "Result", ["Where"]]
+    return table(heads, rx.foreach(AuditState.rows, _row), class_name="np-audit")
 
 
 def _row(row: Any) -> rx.Component:
@@ -185,16 +139,4 @@ def _row(row: Any) -> rx.Component:
         ),
         class_name="np-row",
         custom_attrs={"data-testid": "audit-row-" + row["seq"].to(str), "data-action": row["action"].to(str)},
-    )
-
-
-def _pages() -> rx.Component:
-    def link(label: str, href: Any, testid: str) -> rx.Component:
-        opened = page_link(label, to=href, custom_attrs={"data-testid": testid})
-        return rx.cond(href != "", rx.button(opened, as_child=True, variant="soft"))
-
-    return rx.el.div(
-        link("Newest", AuditState.first_href, "audit-newest"),
-        link("Older", AuditState.next_href, "audit-older"),
-        class_name="np-pages",
     )

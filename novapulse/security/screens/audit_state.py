@@ -10,40 +10,28 @@ import reflex as rx
 
 from novapulse.core.actor import Permission
 from novapulse.core.clock import now_ms, rfc3339
-from novapulse.core.errors import ForbiddenError, ProblemError
+from novapulse.core.errors import ProblemError
 from novapulse.core.runtime import current
 from novapulse.security import audit_log
 from novapulse.security.audit_log import AuditFilter, AuditRow
 from novapulse.security.handlers import handler, handler_actor
 from novapulse.security.screens.audit_words import SUBJECTS, names_target, page_of_target, phrase
 from novapulse.ui import says
-from novapulse.ui.urls import chosen, with_query
+from novapulse.ui.listing import Listing
+from novapulse.ui.urls import with_query
 
 _PAGE = 50
-_TEXT_MAX = 200
 RESULTS = ("ok", "denied", "failed")
 SPANS = {"1h": 3600, "24h": 86_400, "7d": 7 * 86_400, "30d": 30 * 86_400}
-_FILTERS = ("q", "actor", "subject", "target", "result", "span")
 
 
-class AuditState(rx.State):
+class AuditState(Listing, rx.State):
     """What `/settings/audit` shows."""
 
-    rows: list[dict[str, Any]] = []  # noqa: RUF012 - Reflex copies defaults
-    filters: dict[str, str] = dict.fromkeys(_FILTERS, "")
-    cursor: str = ""
-    first_href: str = ""  # '': this is the first page
-    next_href: str = ""  # '': this is the last one
-    loaded: bool = False
+    filters: dict[str, str] = dict.fromkeys(("q", "actor", "subject", "target", "result", "span"), "")
     allowed: bool = True
-    problem: str = ""
     open_seq: str = ""
-    opened: dict[str, Any] = {}  # noqa: RUF012
-
-    @rx.var
-    def filtered(self) -> bool:
-        """Whether not all rows are meant."""
-        return any(self.filters.values())
+    opened: dict[str, Any] = {}  # noqa: RUF012 - Reflex copies defaults
 
     @rx.var
     def export_query(self) -> str:
@@ -62,17 +50,9 @@ class AuditState(rx.State):
     @rx.event
     async def load(self) -> None:
         """Read the filters from the URL, then the page they describe, and the row that is open."""
-        query = self.router.url.query_parameters
-        typed = {name: str(query.get(name, ""))[:_TEXT_MAX] for name in ("q", "actor", "target")}
-        self.filters = {
-            **typed,
-            "subject": chosen(query, "subject", SUBJECTS),
-            "result": chosen(query, "result", RESULTS),
-            "span": chosen(query, "span", SPANS),
-        }
-        self.cursor = str(query.get("cursor", ""))[:_TEXT_MAX]
+        query = self._of_url("q", "actor", "target", subject=SUBJECTS, result=RESULTS, span=SPANS)
         await self._read()
-        await self._show(str(query.get("row", "")))
+        await self._open(str(query.get("row", "")))
 
     @handler(Permission.AUDIT_READ)
     @rx.event
@@ -84,16 +64,13 @@ class AuditState(rx.State):
     @rx.event
     def set_filter(self, name: str, value: str) -> Any:
         """Change a filter, by going to the URL that has it."""
-        if name not in _FILTERS:
-            return None
-        text = "" if value == "all" else str(value)
-        return rx.redirect(with_query(self.router.url, cursor="", row="", **{name: text}))
+        return self._filter(name, value, row="")
 
     @handler(Permission.AUDIT_READ)
     @rx.event
     async def open(self, seq: str) -> Any:
         """Open a row."""
-        await self._show(str(seq))
+        await self._open(str(seq))
         if not self.open_seq:
             return says.error("There is no such row in the audit log.")
         return rx.redirect(with_query(self.router.url, row=self.open_seq))
@@ -106,32 +83,23 @@ class AuditState(rx.State):
         return rx.redirect(with_query(self.router.url, row=""))
 
     async def _read(self) -> None:
+        filters = self._wanted()
         wanted = AuditFilter(
-            q=self.filters["q"] or None,
-            actor=self.filters["actor"] or None,
-            action=f"{self.filters['subject']}." if self.filters["subject"] else None,
-            target=self.filters["target"] or None,
-            result=self.filters["result"] or None,  # pyright: ignore[reportArgumentType] - one of RESULTS
+            **{name: filters[name] for name in ("q", "actor", "target", "result")},
+            action=f"{filters['subject']}." if filters["subject"] else None,
             since=_since_ms(self.filters["span"]),
         )
-        self.problem, self.allowed = "", True
-        self.first_href = with_query(self.router.url, cursor="", row="") if self.cursor else ""
-        self.next_href = ""
+        actor = await handler_actor(self)
+        self.allowed = actor.may(Permission.AUDIT_READ)
         try:
-            page = await audit_log.list_audit(
-                current(), await handler_actor(self), wanted, limit=_PAGE, cursor=self.cursor or None
-            )
-        except ForbiddenError:
-            self.rows, self.allowed = [], False
+            page = await audit_log.list_audit(current(), actor, wanted, limit=_PAGE, cursor=self.cursor or None)
         except ProblemError as error:
-            self.rows, self.problem = [], error.detail
+            self._show([], None)
+            self.problem = error.detail if self.allowed else ""
         else:
-            self.rows = [_shown(row) for row in page.data]
-            older = page.next_cursor
-            self.next_href = with_query(self.router.url, cursor=older, row="") if older else ""
-        self.loaded = True
+            self._show([_shown(row) for row in page.data], page.next_cursor, row="")
 
-    async def _show(self, seq: str) -> None:
+    async def _open(self, seq: str) -> None:
         self.open_seq = ""
         if not self.allowed or not (seq.isascii() and seq.isdigit() and len(seq) < 19):
             return

@@ -10,9 +10,20 @@ import reflex as rx
 
 from novapulse.live.state import LiveState
 from novapulse.ui.components import confirm, empty_state, error_state, link_button, sparkline, status_badge
+from novapulse.ui.lists import (
+    all_box,
+    capitalized,
+    none_button,
+    nothing_matches,
+    pages,
+    picked,
+    show_all,
+    table,
+    toolbar,
+    typed,
+)
 from novapulse.ui.parts import page_link, time_ago, watch
 from novapulse.ui.shell import page_head, shell
-from novapulse.webhooks.screens.list_parts import filter_field
 from novapulse.webhooks.screens.list_state import HEALTHS, STATUSES, ListState
 
 _SKELETON_ROWS = 6
@@ -30,7 +41,11 @@ def webhooks_page() -> rx.Component:
             rx.cond(
                 ListState.rows.length() == 0,
                 _nothing(),
-                rx.fragment(_table(_all_box(), rx.foreach(ListState.rows, _row)), _bulk(), _pages()),
+                rx.fragment(
+                    _table(all_box(ListState, ListState.select_all), rx.foreach(ListState.rows, _row)),
+                    _bulk(),
+                    _pages(),
+                ),
             ),
             _skeleton(),
         ),
@@ -44,56 +59,27 @@ def _new_button() -> rx.Component:
 
 
 def _toolbar() -> rx.Component:
-    return rx.el.div(
-        _typed("q", "search", "Search webhooks", "Search name, URL, id", "webhook-search"),
-        _typed("event_type", "tag", "Filter by event type", "Any event type", "filter-event-type", ListState.types),
-        _typed("tenant", "users", "Filter by tenant", "Any tenant", "filter-tenant", ListState.tenants),
-        _choice("status", "Any status", STATUSES),
-        _choice("health", "Any health", HEALTHS),
-        rx.cond(
-            ListState.filtered,
-            page_link("Show all", to="/webhooks", class_name="np-link", custom_attrs={"data-testid": "filter-none"}),
+    s = ListState
+    return toolbar(
+        typed(s, "q", "Search webhooks", "Search name, URL, id", testid="webhook-search"),
+        typed(
+            s, "event_type", "Filter by event type", "Any event type", icon="tag", options=s.types,
+            testid="filter-event-type",
         ),
-        class_name="np-filters",
-        role="search",
-        aria_label="Webhooks",
-    )
-
-
-def _typed(name: str, icon: str, label: str, placeholder: str, testid: str, options: Any = None) -> rx.Component:
-    return filter_field(
-        value=ListState.filters[name],
-        label=label,
-        placeholder=placeholder,
-        icon=icon,
-        options=[] if options is None else options,
-        testid=testid,
-        on_choose=lambda text: ListState.set_filter(name, text),
-    )
-
-
-def _choice(name: str, any_label: str, choices: tuple[str, ...]) -> rx.Component:
-    value = ListState.filters[name]
-    return rx.select.root(
-        rx.select.trigger(custom_attrs={"aria-label": f"Filter by {name}", "data-testid": f"filter-{name}"}),
-        rx.select.content(
-            rx.select.item(any_label, value="all"), *(rx.select.item(c.capitalize(), value=c) for c in choices)
+        typed(
+            s, "tenant", "Filter by tenant", "Any tenant", icon="users", options=s.tenants, testid="filter-tenant"
         ),
-        value=rx.cond(value == "", "all", value),
-        on_change=lambda chosen: ListState.set_filter(name, chosen),
-    )
+        picked(s, "status", "Any status", capitalized(STATUSES), testid="filter-status"),
+        picked(s, "health", "Any health", capitalized(HEALTHS), testid="filter-health"),
+        show_all(s, "/webhooks"),
+        label="Webhooks",
+    )  # fmt: skip
 
 
 def _nothing() -> rx.Component:
     return rx.cond(
         ListState.filtered,
-        empty_state(
-            "search-x",
-            "Nothing matches",
-            "No webhook fits these filters.",
-            page_link("Show all", to="/webhooks", class_name="np-link"),
-            testid="nothing-matches",
-        ),
+        nothing_matches("No webhook fits these filters.", "/webhooks"),
         empty_state(
             "webhook",
             "No webhooks yet",
@@ -128,13 +114,7 @@ def _bulk() -> rx.Component:
                 on_confirm=ListState.delete,
                 testid="bulk-delete-confirm",
             ),
-            rx.el.button(
-                rx.icon("x", size=17),
-                type="button",
-                class_name="np-icon",
-                on_click=ListState.select_all(False),
-                custom_attrs={"aria-label": "Select none", "data-testid": "bulk-none"},
-            ),
+            none_button(ListState.select_all(False)),
             align="center",
             class_name="np-bulk",
             role="group",
@@ -143,32 +123,13 @@ def _bulk() -> rx.Component:
     )
 
 
+def _rows() -> rx.Component:
+    return _table(all_box(ListState, ListState.select_all), rx.foreach(ListState.rows, _row))
+
+
 def _table(box: rx.Component, rows: Any) -> rx.Component:
     wide = ("Status", "Events", "24 h", "Success", "p95", "Last delivery")
-    return rx.box(
-        rx.table.root(
-            rx.table.header(
-                rx.table.row(
-                    rx.table.column_header_cell(box, width="44px"),
-                    rx.table.column_header_cell("Webhook"),
-                    *(rx.table.column_header_cell(head, class_name="np-wide-only") for head in wide),
-                )
-            ),
-            rx.table.body(rows),
-            variant="ghost",
-            class_name="np-num np-hooks",
-        ),
-        class_name="np-table",
-    )
-
-
-def _all_box() -> rx.Component:
-    some: rx.Var[bool] = rx.Var("'indeterminate'", _var_type=bool)  # the third state of Radix's box
-    return rx.checkbox(
-        checked=rx.cond(ListState.all_selected, True, rx.cond(ListState.selected.length() > 0, some, False)),
-        on_change=ListState.select_all,
-        custom_attrs={"aria-label": "Select all on this page", "data-testid": "select-all"},
-    )
+    return table([box, "Webhook", *([head] for head in wide)], rows, class_name="np-hooks")
 
 
 def _row(w: Any) -> rx.Component:
@@ -249,17 +210,7 @@ def _tenant_mark(tenant: Any) -> rx.Component:
 
 
 def _pages() -> rx.Component:
-    def link(label: str, icon: str, to: Any, testid: str) -> rx.Component:
-        return link_button(
-            rx.icon(icon, size=15), label, to=to, testid=testid, variant="soft", color_scheme="gray", size="2"
-        )
-
-    return rx.el.nav(
-        rx.cond(ListState.first_href != "", link("First page", "chevrons-left", ListState.first_href, "page-first")),
-        rx.cond(ListState.next_href != "", link("Next page", "chevron-right", ListState.next_href, "page-next")),
-        class_name="np-pages",
-        aria_label="Pages",
-    )
+    return pages(ListState, first="First page", following="Next page")
 
 
 def _skeleton() -> rx.Component:
@@ -273,7 +224,8 @@ def _skeleton() -> rx.Component:
         *wide,
         class_name="np-waiting",
     )
+    box = rx.table.column_header_cell(rx.skeleton(height="16px", width="16px"), width="44px")
     return rx.fragment(
         rx.el.span("Loading webhooks…", class_name="np-hidden", role="status"),
-        _table(rx.skeleton(height="16px", width="16px"), rx.fragment(*([row] * _SKELETON_ROWS))),
+        _table(box, rx.fragment(*([row] * _SKELETON_ROWS))),
     )

@@ -11,56 +11,30 @@ from novapulse.core.errors import ProblemError
 from novapulse.core.runtime import Runtime, current
 from novapulse.security.handlers import handler, handler_actor
 from novapulse.ui import says
-from novapulse.ui.urls import chosen, with_query
+from novapulse.ui.listing import Selecting
 from novapulse.webhooks import event_types, service, stats, tenants
 from novapulse.webhooks.schemas import WebhookPatch
 from novapulse.webhooks.screens.shown import webhook_row
 
 _PAGE = 25
 _TYPES_MAX = 1_000
-_TEXT_MAX = 200
 STATUSES = ("active", "paused", "disabled")
 HEALTHS = ("healthy", "degraded", "failing", "idle")
-_FILTERS = ("q", "status", "health", "event_type", "tenant")
 _DONE = {"active": "enabled", "paused": "paused", "delete": "deleted"}
 
 
-class ListState(rx.State):
+class ListState(Selecting, rx.State):
     """What `/webhooks` shows."""
 
-    rows: list[dict[str, Any]] = []  # noqa: RUF012 - Reflex copies defaults
-    filters: dict[str, str] = dict.fromkeys(_FILTERS, "")
+    filters: dict[str, str] = dict.fromkeys(("q", "status", "health", "event_type", "tenant"), "")
     types: list[str] = []  # noqa: RUF012 - to pick from
     tenants: list[str] = []  # noqa: RUF012
-    cursor: str = ""
-    first_href: str = ""  # '': this is the first page
-    next_href: str = ""  # '': this is the last one
-    selected: list[str] = []  # noqa: RUF012
-    loaded: bool = False
-    problem: str = ""
-
-    @rx.var
-    def filtered(self) -> bool:
-        """Whether not all webhooks are meant."""
-        return any(self.filters.values())
-
-    @rx.var
-    def all_selected(self) -> bool:
-        """Whether every row of the page is selected."""
-        return len(self.selected) == len(self.rows) > 0
 
     @handler(Permission.WEBHOOKS_READ)
     @rx.event
     async def load(self) -> None:
         """Read the filters from the URL, then the page they describe."""
-        query = self.router.url.query_parameters
-        typed = {name: str(query.get(name, ""))[:_TEXT_MAX] for name in ("q", "event_type", "tenant")}
-        self.filters = {
-            **typed,
-            "status": chosen(query, "status", STATUSES),
-            "health": chosen(query, "health", HEALTHS),
-        }
-        self.cursor = str(query.get("cursor", ""))[:_TEXT_MAX]
+        self._of_url("q", "event_type", "tenant", status=STATUSES, health=HEALTHS)
         self.selected = []
         await self._read()
         await self._read_choices()
@@ -75,9 +49,7 @@ class ListState(rx.State):
     @rx.event
     def set_filter(self, name: str, value: str) -> Any:
         """Change a filter, by going to the URL that has it."""
-        if name not in _FILTERS:
-            return None
-        return rx.redirect(with_query(self.router.url, cursor="", **{name: "" if value == "all" else str(value)}))
+        return self._filter(name, value)
 
     @handler(Permission.WEBHOOKS_READ)
     @rx.event
@@ -124,29 +96,20 @@ class ListState(rx.State):
 
     async def _read(self) -> None:
         rt, actor = current(), await handler_actor(self)
-        wanted = {name: text or None for name, text in self.filters.items()}
         try:
-            page = await service.list_webhooks(rt, actor, **wanted, limit=_PAGE, cursor=self.cursor or None)
+            page = await service.list_webhooks(rt, actor, **self._wanted(), limit=_PAGE, cursor=self.cursor or None)
             numbers = await stats.stats_of_many(rt, actor, [webhook.id for webhook in page.data])
         except ProblemError as error:
             self.problem = error.detail
             return
-        self.problem = ""
-        self.rows = [webhook_row(webhook, numbers[webhook.id]) for webhook in page.data]
+        self._show([webhook_row(webhook, numbers[webhook.id]) for webhook in page.data], page.next_cursor)
         self._keep(set(self.selected))
-        self.first_href = with_query(self.router.url, cursor="") if self.cursor else ""
-        self.next_href = with_query(self.router.url, cursor=page.next_cursor) if page.next_cursor else ""
-        self.loaded = True
 
     async def _read_choices(self) -> None:
         rt, actor = current(), await handler_actor(self)
         catalogue = await event_types.list_event_types(rt, actor, limit=_TYPES_MAX)
         self.types = [view.name for view in catalogue.data]
         self.tenants = await tenants.list_tenants(rt, actor)
-
-    def _keep(self, marked: set[str]) -> None:
-        """Select these, as far as they are on the page."""
-        self.selected = [row["id"] for row in self.rows if row["id"] in marked]
 
 
 async def _do(rt: Runtime, actor: Actor, what: str, webhook_id: str) -> None:

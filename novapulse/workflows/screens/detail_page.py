@@ -17,6 +17,7 @@ from novapulse.ui.components import (
     skeleton_rows,
     status_badge,
 )
+from novapulse.ui.lists import capitalized, pages, select, toolbar
 from novapulse.ui.parts import page_link, time_ago, watch
 from novapulse.ui.shell import page_head, shell
 from novapulse.workflows.screens.detail_state import WorkflowState
@@ -24,10 +25,8 @@ from novapulse.workflows.screens.list_state import RUN_STATES
 from novapulse.workflows.screens.parts import (
     definition_editor,
     flow_graph,
-    pages,
     runs_table,
     secret_form,
-    state_filter,
 )
 from novapulse.workflows.screens.starters import STARTERS
 
@@ -235,16 +234,21 @@ def _versions() -> rx.Component:
 
 def _runs() -> rx.Component:
     return rx.fragment(
-        rx.el.div(
-            state_filter(WorkflowState.state, RUN_STATES, lambda chosen: WorkflowState.go("state", chosen)),
-            class_name="np-filters",
-            role="search",
-            aria_label="Runs",
+        toolbar(
+            select(
+                WorkflowState.state,
+                "Filter by state",
+                "Any state",
+                capitalized(RUN_STATES),
+                lambda chosen: WorkflowState.go("state", chosen),
+                "filter-run-state",
+            ),
+            label="Runs",
         ),
         rx.cond(
             WorkflowState.rows.length() == 0,
             empty_state("history", "No runs here", "A run appears when an event, a time, or somebody starts one."),
-            rx.fragment(runs_table(WorkflowState.rows, of_one=True), pages("", WorkflowState.next_href)),
+            rx.fragment(runs_table(WorkflowState.rows, of_one=True), pages(WorkflowState, following="Next page")),
         ),
     )
 

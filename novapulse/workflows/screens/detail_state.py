@@ -36,6 +36,7 @@ class WorkflowState(rx.State):
     versions: list[dict[str, Any]] = []  # noqa: RUF012
     secrets: list[dict[str, Any]] = []  # noqa: RUF012
     rows: list[dict[str, Any]] = []  # noqa: RUF012
+    first_href: str = ""
     next_href: str = ""
     tab: str = "definition"
     state: str = ""
@@ -215,6 +216,7 @@ class WorkflowState(rx.State):
             rt, actor, workflow_id=id_, state=self.state or None, limit=_PAGE, cursor=cursor or None
         )
         self.rows = [run_row(each) for each in found.data]
+        self.first_href = with_query(self.router.url, cursor="") if cursor else ""
         self.next_href = with_query(self.router.url, cursor=found.next_cursor) if found.next_cursor else ""
         self._show(view)
         self.problem, self.loaded = "", True

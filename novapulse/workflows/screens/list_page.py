@@ -10,11 +10,11 @@ import reflex as rx
 
 from novapulse.live.state import WORKFLOWS, LiveState
 from novapulse.ui.components import empty_state, error_state, link_button, skeleton_rows, status_badge
+from novapulse.ui.lists import capitalized, nothing_matches, pages, picked, table, toolbar, typed
 from novapulse.ui.parts import page_link, time_ago, watch
 from novapulse.ui.shell import page_head, shell
-from novapulse.webhooks.screens.list_parts import filter_field
 from novapulse.workflows.screens.list_state import RUN_STATES, WorkflowsState
-from novapulse.workflows.screens.parts import pages, runs_table, state_filter
+from novapulse.workflows.screens.parts import runs_table
 
 
 def workflows_page() -> rx.Component:
@@ -30,7 +30,7 @@ def workflows_page() -> rx.Component:
             rx.tabs.content(_workflows(), value="workflows", padding_top="16px"),
             rx.tabs.content(_runs(), value="runs", padding_top="16px"),
             value=WorkflowsState.tab,
-            on_change=lambda tab: WorkflowsState.go("tab", tab),
+            on_change=WorkflowsState.show_tab,
             activation_mode="manual",
             width="100%",
         ),
@@ -48,31 +48,15 @@ def _new() -> rx.Component:
 
 def _workflows() -> rx.Component:
     return rx.fragment(
-        rx.el.div(
-            filter_field(
-                value=WorkflowsState.q,
-                label="Search workflows",
-                placeholder="Search name, id",
-                icon="search",
-                options=[],
-                testid="workflow-search",
-                on_choose=lambda text: WorkflowsState.go("q", text),
-            ),
-            class_name="np-filters",
-            role="search",
-            aria_label="Workflows",
+        toolbar(
+            typed(WorkflowsState, "q", "Search workflows", "Search name, id", testid="workflow-search"),
+            label="Workflows",
         ),
         _loaded(
             _table(),
             rx.cond(
-                WorkflowsState.q != "",
-                empty_state(
-                    "search-x",
-                    "Nothing matches",
-                    "No workflow is called so.",
-                    page_link("Show all", to="/workflows", class_name="np-link"),
-                    testid="nothing-matches",
-                ),
+                WorkflowsState.filtered,
+                nothing_matches("No workflow is called so.", "/workflows"),
                 empty_state(
                     "workflow",
                     "No workflows yet",
@@ -87,11 +71,9 @@ def _workflows() -> rx.Component:
 
 def _runs() -> rx.Component:
     return rx.fragment(
-        rx.el.div(
-            state_filter(WorkflowsState.state, RUN_STATES, lambda chosen: WorkflowsState.go("state", chosen)),
-            class_name="np-filters",
-            role="search",
-            aria_label="Runs",
+        toolbar(
+            picked(WorkflowsState, "state", "Any state", capitalized(RUN_STATES), testid="filter-run-state"),
+            label="Runs",
         ),
         _loaded(
             runs_table(WorkflowsState.rows, of_one=False),
@@ -100,7 +82,7 @@ def _runs() -> rx.Component:
     )
 
 
-def _loaded(table: rx.Component, nothing: rx.Component) -> rx.Component:
+def _loaded(rows: rx.Component, nothing: rx.Component) -> rx.Component:
     return rx.cond(
         WorkflowsState.problem != "",
         error_state(WorkflowsState.problem, WorkflowsState.refresh),
@@ -109,7 +91,7 @@ def _loaded(table: rx.Component, nothing: rx.Component) -> rx.Component:
             rx.cond(
                 WorkflowsState.rows.length() == 0,
                 nothing,
-                rx.fragment(table, pages(WorkflowsState.first_href, WorkflowsState.next_href)),
+                rx.fragment(rows, pages(WorkflowsState, first="First page", following="Next page")),
             ),
             skeleton_rows(6),
         ),
@@ -117,23 +99,8 @@ def _loaded(table: rx.Component, nothing: rx.Component) -> rx.Component:
 
 
 def _table() -> rx.Component:
-    wide = ("Starts", "Running", "24 h")
-    return rx.box(
-        rx.table.root(
-            rx.table.header(
-                rx.table.row(
-                    rx.table.column_header_cell("Workflow"),
-                    *(rx.table.column_header_cell(head, class_name="np-wide-only") for head in wide),
-                    rx.table.column_header_cell("Last run", class_name="np-wide-only"),
-                    rx.table.column_header_cell("On"),
-                )
-            ),
-            rx.table.body(rx.foreach(WorkflowsState.rows, _row)),
-            variant="ghost",
-            class_name="np-num np-flows",
-        ),
-        class_name="np-table",
-    )
+    heads = ["Workflow", ["Starts"], ["Running"], ["24 h"], ["Last run"], "On"]
+    return table(heads, rx.foreach(WorkflowsState.rows, _row), class_name="np-flows")
 
 
 def _row(w: Any) -> rx.Component:

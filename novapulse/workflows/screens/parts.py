@@ -9,7 +9,8 @@ from typing import Any
 import reflex as rx
 from reflex.event import passthrough_event_spec
 
-from novapulse.ui.components import link_button, status_badge
+from novapulse.ui.components import status_badge
+from novapulse.ui.lists import table
 from novapulse.ui.parts import page_link, time_ago
 
 _GRAPH = "$/public" + rx.asset("graph.jsx", shared=True)
@@ -56,23 +57,8 @@ secret_form = SecretForm.create
 
 def runs_table(rows: Any, *, of_one: bool) -> rx.Component:
     """Runs, newest first; `of_one`: all of the same workflow."""
-    return rx.box(
-        rx.table.root(
-            rx.table.header(
-                rx.table.row(
-                    rx.table.column_header_cell("Run" if of_one else "Workflow"),
-                    rx.table.column_header_cell("State"),
-                    rx.table.column_header_cell("Started", class_name="np-wide-only"),
-                    rx.table.column_header_cell("When", class_name="np-wide-only"),
-                    rx.table.column_header_cell("Took", class_name="np-wide-only"),
-                )
-            ),
-            rx.table.body(rx.foreach(rows, lambda run: _run(run, of_one))),
-            variant="ghost",
-            class_name="np-num np-runs",
-        ),
-        class_name="np-table",
-    )
+    heads = ["Run" if of_one else "Workflow", "State", ["Started"], ["When"], ["Took"]]
+    return table(heads, rx.foreach(rows, lambda run: _run(run, of_one)), class_name="np-runs")
 
 
 def _run(run: Any, of_one: bool) -> rx.Component:
@@ -95,32 +81,4 @@ def _run(run: Any, of_one: bool) -> rx.Component:
         rx.table.cell(run["took"].to(str), class_name="np-wide-only", white_space="nowrap"),
         class_name="np-row",
         custom_attrs={"data-testid": "run-row-" + run["id"].to(str)},
-    )
-
-
-def state_filter(value: Any, choices: tuple[str, ...], on_change: Any) -> rx.Component:
-    """Runs in one state only."""
-    return rx.select.root(
-        rx.select.trigger(custom_attrs={"aria-label": "Filter by state", "data-testid": "filter-run-state"}),
-        rx.select.content(
-            rx.select.item("Any state", value="all"), *(rx.select.item(c.capitalize(), value=c) for c in choices)
-        ),
-        value=rx.cond(value == "", "all", value),
-        on_change=on_change,
-    )
-
-
-def pages(first_href: Any, next_href: Any) -> rx.Component:
-    """To the first page, and to the next one."""
-
-    def link(label: str, icon: str, to: Any, testid: str) -> rx.Component:
-        return link_button(
-            rx.icon(icon, size=15), label, to=to, testid=testid, variant="soft", color_scheme="gray", size="2"
-        )
-
-    return rx.el.nav(
-        rx.cond(first_href != "", link("First page", "chevrons-left", first_href, "page-first")),
-        rx.cond(next_href != "", link("Next page", "chevron-right", next_href, "page-next")),
-        class_name="np-pages",
-        aria_label="Pages",
     )
