@@ -155,7 +155,7 @@ class Instance:
 
     def setup_link(self) -> str | None:
         """The printed one-time link, if there is one."""
-        match = re.search(r"https?://\S+/setup\?token=\S+", self.output)
+        match = re.search(r"https?://\S+/setup#token=\S+", self.output)
         return match[0] if match else None
 
     def api_key(self, *scopes: str) -> str:

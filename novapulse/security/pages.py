@@ -17,9 +17,9 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from novapulse.core.runtime import current
-from novapulse.security import setup
 from novapulse.security.passwords import LENGTH_ALONE, length_min
 from novapulse.security.rules import current_rules
+from novapulse.security.unavailable import or_unavailable
 from novapulse.security.users import count_users
 
 if TYPE_CHECKING:
@@ -84,37 +84,34 @@ async def login_page(request: Request) -> Response:
     """The sign-in: a password, then a second factor."""
     rt = current()
     if await count_users(rt) == 0:
-        return _page("not_set_up.html")
+        return render("not_set_up.html")
     rules = await current_rules(rt)
     target = _local(request.query_params.get("next", "/"))
-    return _page("login.html", {"next": target, "remember_days": rules.remember_days})
+    return render("login.html", {"next": target, "remember_days": rules.remember_days})
 
 
-async def setup_page(request: Request) -> Response:
-    """The form that makes the first admin."""
+async def setup_page(_: Request) -> Response:
+    """The form that makes the first admin, for who has the link."""
     rt = current()
-    token = request.query_params.get("token", "")
     if await count_users(rt) > 0:
         return RedirectResponse("/login", 303)
-    if not await setup.is_open(rt, token):
-        return _page("not_set_up.html", status=403)
     rules = await current_rules(rt)
-    return _page("setup.html", {"token": token, "length": length_min("admin", rules.require_mfa)})
+    return render("setup.html", {"length": length_min("admin", rules.require_mfa)})
 
 
 async def forgot_page(_: Request) -> Response:
     """The form that asks for a link, or whom to ask where no mail is sent."""
-    return _page("forgot.html", {"mail": bool(current().settings.smtp_url.get_secret_value())})
+    return render("forgot.html", {"mail": bool(current().settings.smtp_url.get_secret_value())})
 
 
 async def choose_page(request: Request) -> Response:
     """Where the links of a reset and of an invitation lead."""
-    return _page("choose.html", {**_CHOOSE[request.url.path], "length": LENGTH_ALONE})
+    return render("choose.html", {**_CHOOSE[request.url.path], "length": LENGTH_ALONE})
 
 
 async def confirm_page(request: Request) -> Response:
     """Where links lead that only have to be said yes to."""
-    return _page("confirm.html", _CONFIRM[request.url.path])
+    return render("confirm.html", _CONFIRM[request.url.path])
 
 
 async def auth_file(request: Request) -> Response:
@@ -127,8 +124,8 @@ async def auth_file(request: Request) -> Response:
 
 
 routes = [
-    Route("/login", login_page),
-    Route("/setup", setup_page),
+    Route("/login", or_unavailable(login_page)),
+    Route("/setup", or_unavailable(setup_page)),
     Route("/forgot", forgot_page),
     *(Route(path, choose_page) for path in _CHOOSE),
     *(Route(path, confirm_page) for path in _CONFIRM),
@@ -148,7 +145,8 @@ def _local(target: str) -> str:
     return target if plain and "\\" not in target and target.isprintable() else "/"
 
 
-def _page(template: str, values: Mapping[str, object] | None = None, status: int = 200) -> HTMLResponse:
+def render(template: str, values: Mapping[str, object] | None = None, status: int = 200) -> HTMLResponse:
+    """A page of a template."""
     content = _environment().get_template(template).render(values or {})
     return HTMLResponse(content, status, {"content-security-policy": _CSP, "cache-control": "no-store"})
 

@@ -37,7 +37,7 @@ async def first_run(rt: Runtime) -> str | None:
     async with rt.database.write() as session:
         await session.execute(delete(SetupLink))
         session.add(SetupLink(token_hash=_hash(token), created_at=now_ms()))
-    return f"{settings.base_url}/setup?token={token}"
+    return f"{settings.base_url}/setup#token={token}"
 
 
 async def is_open(rt: Runtime, token: str) -> bool:

@@ -47,7 +47,7 @@ def test_the_set_up_link_makes_the_first_account_once(
     page.goto("/")
     expect(page.get_by_role("heading")).to_have_text("Not set up yet")
     watch.allow(REFUSALS)
-    page.goto("/setup?token=guessed")
+    page.goto("/setup#token=guessed")
     expect(page.get_by_role("heading")).to_have_text("Not set up yet")
     page.goto(link)
     page.get_by_test_id("setup-email").fill("grace@example.com")

@@ -291,7 +291,6 @@ async def test_the_public_routes_answer_anybody(rt: Runtime) -> None:
         "/api/v1/auth/mfa-reset/stop": 403,
         "/api/v1/auth/passkey/options": 403,  # for pages only
         "/api/v1/auth/passkey/verify": 401,
-        "/setup": 403,
     }
     async with calling(rt) as client:
         for route in PUBLIC:

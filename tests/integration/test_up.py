@@ -52,7 +52,7 @@ def test_first_start_prints_the_address_and_a_one_time_link(instance: Instance) 
     assert f"ready at {instance.url}" in instance.output
     link = instance.setup_link()
     assert link is not None
-    assert link.startswith(f"{instance.url}/setup?token=")
+    assert link.startswith(f"{instance.url}/setup#token=")
     assert set(instance.children()) == PARTS
     with instance.client() as client:
         assert client.get("/api/v1/health").status_code == 200

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
@@ -11,7 +11,7 @@ from novapulse.core.clock import rfc3339
 from novapulse.core.errors import ForbiddenError
 from novapulse.core.http import ApiRoute
 from novapulse.core.runtime import Runtime
-from novapulse.security import email_change, links, password_change, users
+from novapulse.security import email_change, links, password_change, setup, users
 from novapulse.security.api.common import (
     EMAIL,
     PASSWORD,
@@ -89,12 +89,12 @@ class ChosenIn(TokenIn):
 
 
 class LinkView(BaseModel):
-    """What a mailed link is for."""
+    """What a mailed link is for, or that of the set-up."""
 
-    kind: links.Kind
-    email: str
+    kind: links.Kind | Literal["setup"]
+    email: str = Field(description="Whose it is; empty for the set-up, which makes the first account.")
     length_min: int = Field(description="How many characters a password of this user has at least.")
-    expires_at: str
+    expires_at: str | None = Field(description="null: once it is used.")
 
 
 class ConfirmedEmail(BaseModel):
@@ -140,10 +140,13 @@ async def forgot(rt: Rt, request: Request, body: EmailIn) -> Response:
 
 @router.post("/auth/link", dependencies=[anybody(RateClass.SIGN_IN)])
 async def open_link(rt: Rt, request: Request, response: Response, body: TokenIn) -> LinkView:
-    """What a mailed link is for; it is not used up."""
+    """What a mailed link, or that of the set-up, is for; it is not used up."""
     require_own_page(rt, request)
-    found = await password_change.open_link(rt, body.token)
     response.headers["Cache-Control"] = "no-store"
+    if await setup.is_open(rt, body.token):
+        length = length_min("admin", (await current_rules(rt)).require_mfa)
+        return LinkView(kind="setup", email="", length_min=length, expires_at=None)
+    found = await password_change.open_link(rt, body.token)
     return LinkView(
         kind=found.kind, email=found.email, length_min=found.length_min, expires_at=rfc3339(found.expires_at)
     )
