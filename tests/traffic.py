@@ -14,7 +14,7 @@ import socketio
 from tests.fleet import EMAIL, PASSWORD, trust_anybody
 from tests.tabs import NAMESPACE, ROOT
 
-PATIENCE_S = 20.0
+PATIENCE_S = 30.0
 
 
 @dataclass

@@ -34,7 +34,7 @@ async def test_each_process_restarted_under_load_and_nobody_notices(tmp_path: Pa
         with house.client(key) as client:
             made = client.post("/api/v1/webhooks", json={"url": receiver.url(), "event_types": ["*"]})
             assert made.status_code == 201, made.text
-        async with Traffic(house.url, key, per_s=60, pages=4) as traffic:
+        async with Traffic(house.url, key, per_s=40, pages=4) as traffic:
             # One of each kind at a time.
             for wave in ("web-1 worker-1", "web-2 worker-2 scheduler-1"):
                 leaving = [process for process in house.processes if process.name in wave]
