@@ -24,7 +24,7 @@ from pathlib import Path
 from bench.common import Instance, novapulse, wait_for
 from bench.deliveries import cpu_seconds
 from novapulse.core.runtime import Runtime, open_runtime
-from novapulse.jobs.enqueue import NewJob, add_job, add_jobs_on, kick
+from novapulse.jobs.enqueue import NewJob, add_jobs_on, kick, make_job
 from novapulse.settings import Settings
 from novapulse.tasks import load_all_tasks
 from worker.enqueue import make_enqueue
@@ -149,9 +149,7 @@ async def steady(rt: Runtime, rate: int, seconds: int) -> float:
     began = time.perf_counter()
     for n in range(rate * seconds):
         await asyncio.sleep(max(0.0, began + n / rate - time.perf_counter()))
-        async with rt.database.write() as session:
-            id_ = await add_job(session, NewJob("bench.nothing", {"n": n}))
-        await kick(rt, "report", [id_])
+        await make_job(rt, NewJob("bench.nothing", {"n": n}))
     return 0.0
 
 

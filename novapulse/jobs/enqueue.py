@@ -66,16 +66,32 @@ async def add_job(session: AsyncSession, new: NewJob) -> str:
         InvalidError: unknown task, or a payload that does not fit or is too large.
         ConflictError: a job with the same unique key is open.
     """
-    connection = await session.connection()
+    return await (await session.connection()).run_sync(lambda connection: _add_one(connection, new))
+
+
+async def make_job(rt: Runtime, new: NewJob) -> str:
+    """Make a job in a transaction of its own and have it begun at once; its id.
+
+    Quicker than `add_job` and `kick`, which wait for a turn of the event loop after each statement.
+
+    Raises:
+        InvalidError, ConflictError: as `add_job`.
+        IntegrityError: somebody was faster with the same unique key.
+    """
+    id_ = await rt.database.run_write(lambda connection: _add_one(connection, new))
+    await kick(rt, find_task(new.task).queue, [id_])
+    return id_
+
+
+def _add_one(connection: Connection, new: NewJob) -> str:
     if new.unique_key is not None:
         open_ = select(JOB.c.id).where(
             JOB.c.unique_key == new.unique_key, JOB.c.state.in_([state.value for state in OPEN_STATES])
         )
-        existing = (await session.execute(open_)).scalar_one_or_none()
+        existing = connection.execute(open_).scalar_one_or_none()
         if existing is not None:
             raise ConflictError(f"A job with the key '{new.unique_key}' is open already: {existing}.")
-    ids = await connection.run_sync(lambda sync: add_jobs_on(sync, [new]))
-    return ids[0]
+    return add_jobs_on(connection, [new])[0]
 
 
 def add_jobs_on(connection: Connection, jobs: Sequence[NewJob]) -> list[str]:

@@ -22,7 +22,7 @@ from novapulse.core.clock import now_ms
 from novapulse.core.errors import ConflictError, FieldError, InvalidError
 from novapulse.core.runtime import Runtime
 from novapulse.jobs.acts import TOUCHES, WAITS, cancel_on, note, retry_on
-from novapulse.jobs.enqueue import JOB, NewJob, add_job, kick
+from novapulse.jobs.enqueue import JOB, NewJob, kick, make_job
 from novapulse.jobs.listing import UNDO, find_job, get_job, list_jobs, view_of
 from novapulse.jobs.models import JobState
 from novapulse.jobs.schemas import JobIn, JobView, TaskView
@@ -61,11 +61,9 @@ async def create_job(rt: Runtime, actor: Actor, given: JobIn) -> JobView:
         timeout_s=given.timeout_s,
     )
     try:
-        async with rt.database.write() as session:
-            id_ = await add_job(session, new)
+        id_ = await make_job(rt, new)
     except IntegrityError:  # somebody was faster, between the look and the insert
         raise ConflictError(f"A job with the key '{given.unique_key}' is open already.") from None
-    await kick(rt, task.queue, [id_])
     return await view_of(rt, id_)
 
 
