@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterable
 
 import structlog
 from redis.exceptions import RedisError
@@ -15,7 +16,7 @@ from sqlalchemy import Connection, and_, bindparam, or_, select, text, update
 from novapulse.core.clock import now_ms
 from novapulse.core.queues import DeadOwners, oldest_queued_at
 from novapulse.core.runtime import Runtime
-from novapulse.jobs.engine.claim import JOB
+from novapulse.jobs.engine.claim import JOB, LEASE_MS
 from novapulse.jobs.engine.record import is_overdue, recover
 from novapulse.jobs.enqueue import RUN_TASK, UNMARKED_MS
 from novapulse.jobs.models import JobState
@@ -102,6 +103,7 @@ class _Care:
         self._rt = rt
         self._next = 0.0
         self._dead = DeadOwners(rt)
+        self._overdue: dict[str, float] = {}  # job -> since when it is seen to be overdue
 
     async def run_if_due(self) -> bool:
         if time.monotonic() < self._next:
@@ -110,11 +112,24 @@ class _Care:
         active = _j.state == JobState.ACTIVE.value
         async with self._rt.database.read() as session:
             owners = set((await session.execute(select(_j.claimed_by).where(active).distinct())).scalars())
-            hung = (await session.execute(select(_j.id).where(active, is_overdue(now_ms())).limit(1))).first()
+            late = select(_j.id).where(active, is_overdue(now_ms())).limit(_ROWS)
+            hung = self._long_overdue((await session.execute(late)).scalars())
         dead = await self._dead.among(owner for owner in owners if owner)
-        if dead or hung is not None:
-            found = await self._rt.database.run_write(lambda connection: recover(connection, now=now_ms(), owners=dead))
+        if dead or hung:
+            found = await self._rt.database.run_write(
+                lambda connection: recover(connection, now=now_ms(), owners=dead, hung=hung)
+            )
             if found:
                 jobs = [(each.id, each.state.value) for each in found]
                 log.warning("jobs_of_dead_workers", workers=dead, jobs=jobs)
         return True
+
+    def _long_overdue(self, ids: Iterable[str]) -> list[str]:
+        """Those of which that was seen for half a lease.
+
+        When a clock jumps, or the machine slept, all that runs is overdue at once; in a third of a lease those who live
+        have renewed theirs.
+        """
+        now = time.monotonic()
+        self._overdue = {id_: self._overdue.get(id_, now) for id_ in ids}
+        return [id_ for id_, since in self._overdue.items() if now - since > LEASE_MS / 2000]

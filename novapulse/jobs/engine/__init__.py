@@ -472,7 +472,7 @@ class Engine:
         try:
             async with self._writing:
                 found = await self._rt.database.run_write(
-                    lambda connection: recover(connection, now=now_ms(), owners=[dead], keep_place=True)
+                    lambda connection: recover(connection, now=now_ms(), owners=[dead], hung=(), keep_place=True)
                 )
         except _STORE_DOWN as error:
             log.warning("database_away", queue=self.queue, error=str(error)[:200], then="the scheduler does it")

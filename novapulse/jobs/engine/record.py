@@ -147,17 +147,26 @@ def is_overdue(now: int) -> ColumnElement[bool]:
     return and_(j.lease_until < now, j.started_at + cast(j.timeout_s * 1000, BigInteger) < now - LEASE_MS)
 
 
-def recover(connection: Connection, *, now: int, owners: Sequence[str] = (), keep_place: bool = False) -> list[Ended]:
+def recover(
+    connection: Connection,
+    *,
+    now: int,
+    owners: Sequence[str] = (),
+    hung: Sequence[str] | None = None,
+    keep_place: bool = False,
+) -> list[Ended]:
     """Take jobs of all queues from workers that died, these, or that hang. They wait again, or are dead as poison.
 
-    With `keep_place` they count as enqueued as they were: whoever asks has the entries by which they run.
+    Those that hang: any that is overdue, or of `hung`, whatever still is. With `keep_place` they count as enqueued as
+    they were: whoever asks has the entries by which they run.
     """
     j = JOB.c
     active = j.state == JobState.ACTIVE.value
     # Before any is taken, and all of a worker's at once: whoever comes later finds none, and not a few that look alone.
     counted = select(j.claimed_by, func.count()).where(active).group_by(j.claimed_by)
     held = {row[0]: row[1] for row in connection.execute(counted).all()}
-    lost = or_(j.claimed_by.in_(owners), is_overdue(now)) if owners else is_overdue(now)
+    overdue = is_overdue(now) if hung is None else and_(j.id.in_(hung), is_overdue(now))
+    lost = or_(j.claimed_by.in_(owners), overdue) if owners else overdue
     found = (
         select(j.id, j.claims, j.attempts, j.crashes, j.started_at, j.claimed_by, j.cancel_asked)
         .where(active, lost)
