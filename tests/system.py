@@ -14,6 +14,8 @@ import sys
 from tests import browser
 
 _APT = ("apt-get", "-qq")
+# What is looked for, and the package that brings it.
+_FOR_CI = {"nginx": "nginx-light", "caddy": "caddy", "promtool": "prometheus", "systemd-analyze": "systemd"}
 
 
 def may_install() -> bool:
@@ -32,8 +34,8 @@ def install(*packages: str) -> None:
 def main() -> None:
     """Install what is missing; end with what to do where that is not possible."""
     packages = [] if browser.find() else ["chromium"]
-    if os.environ.get("CI") and shutil.which("nginx") is None:
-        packages.append("nginx-light")
+    if os.environ.get("CI"):
+        packages += [package for program, package in _FOR_CI.items() if shutil.which(program) is None]
     if os.environ.get("CI") and shutil.which("promtool") is None:
         packages.append("prometheus")
     if packages and may_install():
