@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
+import psutil
 import redis
 from sqlalchemy import text
 
@@ -224,9 +225,29 @@ class Fleet:
         return [part for part in self.parts if part.kind == kind and part.alive()]
 
     def leader(self) -> Part:
-        """The scheduler that does the work: the last that was elected."""
-        found = [part for part in self.living("scheduler") if "scheduler_elected" in part.log]
-        return found[-1]
+        """The scheduler that does the work, while no other was elected before."""
+        wait_until(self._elected, 30, "a scheduler is elected")
+        return self._elected()[-1]
+
+    def _elected(self) -> list[Part]:
+        return [part for part in self.living("scheduler") if "scheduler_elected" in part.log]
+
+    def freeze(self, part: Part) -> None:
+        """Stop a process as a debugger or a full host does, but not while it holds SQLite's lock: that stops all."""
+        wait_until(lambda: self._frozen(part), 20, "it does not write")
+
+    def _frozen(self, part: Part) -> bool:
+        part.send(signal.SIGSTOP)
+        wait_until(lambda: psutil.Process(part.pid).status() == psutil.STATUS_STOPPED, 5, "stopped")
+        if not self.is_sqlite:
+            return True
+        try:
+            with contextlib.closing(sqlite3.connect(self.folder / "novapulse.db", timeout=0.3)) as other:
+                other.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            part.send(signal.SIGCONT)
+            return False
+        return True
 
     def man(self, *, workers: int = 2, schedulers: int = 2) -> None:
         """Start what is missing, end what is too much."""

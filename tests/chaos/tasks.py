@@ -15,13 +15,13 @@ import struct
 import time
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 from pydantic import BaseModel
 
 from novapulse.core import clock, database
-from novapulse.jobs import engine
+from novapulse.jobs import engine, handout
 from novapulse.jobs.engine import claim, record, run
 from novapulse.jobs.tasks import Backoff, JobContext, RetryLater, task
 
@@ -83,11 +83,13 @@ def _ledger() -> sqlite3.Connection:
 
 
 def _scale() -> None:
-    for module in (claim, record):
+    for module in (claim, record, handout):
         module.LEASE_MS = round(LEASE_S * 1000)
     engine._LEASE_EVERY = round(LEASE_S / 3 / engine._KEEP_S)
     run._UNKNOWN_RETRY_MS = round(UNKNOWN_S * 1000)
-    database._BUSY_TIMEOUT_MS = round(LOCK_S * 1000)
+    # Of the hot path only: the others tell by the same number which way they are.
+    patient = vars(database) | {"_BUSY_TIMEOUT_MS": round(LOCK_S * 1000)}
+    database._begin_patiently = FunctionType(database._begin_patiently.__code__, patient)
 
 
 def _turnable_clock(file: Path) -> Any:

@@ -13,6 +13,7 @@ import pytest
 from tests.chaos.conftest import wait_until
 from tests.chaos.fleet import SLOTS, TTL_S, Fleet
 from tests.conftest import fresh_postgres
+from worker import keys
 from worker.enqueue import message
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(240)]
@@ -57,7 +58,7 @@ def test_whatever_is_killed_or_lost_each_job_ends_once(fleet: Fleet) -> None:
         client.flushall,
         lambda: client.xadd(STREAM, {"data": b"\xff\x00 no job at all"}),
         lambda: client.xadd(STREAM, {"data": message("of.another.version", ["a"]), "n": 1}),
-        lambda: client.xgroup_destroy(STREAM, GROUP),
+        lambda: client.xgroup_destroy(STREAM, keys.GROUP),
         fleet.leader().kill,
         lambda: client.delete(STREAM),
     ]
