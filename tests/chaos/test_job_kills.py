@@ -67,6 +67,7 @@ def test_whatever_is_killed_or_lost_each_job_ends_once(fleet: Fleet) -> None:
             wait_until(lambda part=part: fleet.ledger.done() > part * 150, 60, "some done")
             harm()
         runs = fleet.check(ids)
+    assert client.xlen(keys.parked("workflow")) == 2, "what nobody can work on is put aside"
     began = fleet.ledger.rows(f"SELECT began FROM run WHERE job = '{long}' ORDER BY began")
     assert len(began) == 2 and began[1][0] - killed[0] < 15, "it ran elsewhere within 15 s, and no third time"
     assert fleet.ledger.pids(long)[0] == victim.pid
