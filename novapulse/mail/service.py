@@ -7,15 +7,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import orjson
+from sqlalchemy import Connection, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from novapulse.core.clock import now_ms
+from novapulse.core.database import table_of
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
-from novapulse.jobs.enqueue import NewJob, add_job
+from novapulse.jobs.enqueue import NewJob, add_jobs_on
 from novapulse.mail.models import Email, EmailAttachment
 from novapulse.mail.tasks import SEND
 
+_EMAIL = table_of(Email)
+_ATTACHMENT = table_of(EmailAttachment)
 _URGENT, _USUAL = 2, 5  # priorities: a link that somebody waits for goes before a thousand newsletters
 
 
@@ -63,36 +67,65 @@ async def queue_mail(
     The content of a `private` one is shown to nobody, and erased as soon as it is over: it may hold a link that opens
     doors. `parent_id` is the job or run that it belongs to.
     """
-    email_id, job_id = new_id("eml"), new_id("job")
-    session.add(
-        Email(
-            id=email_id,
-            tenant=tenant,
-            recipient=", ".join(message.recipients),
-            kind=message.kind,
-            subject=message.subject,
-            content=rt.keyring.encrypt(orjson.dumps(asdict(message)).decode(), _context(email_id)),
+    connection = await session.connection()
+    return await connection.run_sync(
+        lambda sync: queue_mail_on(
+            rt,
+            sync,
+            message,
+            attachments=attachments,
             private=private,
-            attachments=len(attachments),
-            job_id=job_id,
-            template=template,
+            tenant=tenant,
             created_by=created_by,
-            created_at=now_ms(),
+            template=template,
+            parent_id=parent_id,
         )
     )
-    await session.flush()
-    session.add_all(
-        EmailAttachment(
-            email_id=email_id,
-            number=number,
-            name=each.name,
-            media_type=each.media_type,
-            size=len(each.data),
-            content=rt.keyring.encrypt(base64.b64encode(each.data).decode(), _attached(email_id, number)),
-        )
-        for number, each in enumerate(attachments, 1)
+
+
+def queue_mail_on(
+    rt: Runtime,
+    connection: Connection,
+    message: Message,
+    *,
+    attachments: Sequence[Attachment] = (),
+    private: bool = True,
+    tenant: str | None = None,
+    created_by: str = "NovaPulse",
+    template: str | None = None,
+    parent_id: str | None = None,
+) -> str:
+    """The same for a bulk write (`Database.run_write`)."""
+    email_id, job_id = new_id("eml"), new_id("job")
+    row = Email(
+        id=email_id,
+        tenant=tenant,
+        recipient=", ".join(message.recipients),
+        kind=message.kind,
+        subject=message.subject,
+        content=rt.keyring.encrypt(orjson.dumps(asdict(message)).decode(), _context(email_id)),
+        private=private,
+        attachments=len(attachments),
+        job_id=job_id,
+        template=template,
+        created_by=created_by,
+        created_at=now_ms(),
     )
-    await add_job(session, job_of(email_id, job_id, private, tenant, created_by, parent_id))
+    connection.execute(insert(_EMAIL).values(row.model_dump()))
+    if attachments:
+        files = [
+            {
+                "email_id": email_id,
+                "number": number,
+                "name": each.name,
+                "media_type": each.media_type,
+                "size": len(each.data),
+                "content": rt.keyring.encrypt(base64.b64encode(each.data).decode(), _attached(email_id, number)),
+            }
+            for number, each in enumerate(attachments, 1)
+        ]
+        connection.execute(insert(_ATTACHMENT).values(files))
+    add_jobs_on(connection, [job_of(email_id, job_id, private, tenant, created_by, parent_id)])
     return email_id
 
 

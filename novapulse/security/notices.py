@@ -13,14 +13,24 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from sqlalchemy import Connection, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from novapulse.core.actor import Role
 from novapulse.core.clock import now_ms, parse_rfc3339
+from novapulse.core.database import table_of
+from novapulse.core.ids import floor_id
 from novapulse.core.runtime import Runtime
+from novapulse.mail.models import Email
 from novapulse.mail.render import render
-from novapulse.mail.service import Message, queue_mail
+from novapulse.mail.service import Message, queue_mail_on
+from novapulse.security.models import User
 
 _FOLDER = Path(__file__).parent / "templates"
+_EMAIL = table_of(Email)
+_USER = table_of(User)
+_HOUR_MS = 3_600_000
+_PER_HOUR = 10
 _FACT_MAX = 200  # characters
 _ADDRESS = re.compile(r"\w+://\S*")
 _UNSEEN = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
@@ -47,6 +57,7 @@ class Notice(StrEnum):
     EMAIL_CHANGE = "email_change"  # to the new address, with a link that confirms it
     EMAIL_CHANGED = "email_changed"  # to the old address
     API_KEY_CREATED = "api_key_created"
+    WEBHOOK_DISABLED = "webhook_disabled"  # by NovaPulse itself; to admins
 
 
 # Those that are nothing without their link, and for how long it works unless the fact `lasts` says otherwise.
@@ -56,8 +67,10 @@ _LINKS = {
     Notice.INVITATION: "7 days",
     Notice.EMAIL_CHANGE: "1 hour",
 }
-_PATHS = {Notice.EMAIL_CHANGED: "/", Notice.API_KEY_CREATED: "/settings/api-keys"}
-_NAMES = {Notice.EMAIL_CHANGE: "New address", Notice.EMAIL_CHANGED: "New address"}
+# Those whose words may be read by whoever may read mail.
+_OPEN = frozenset({Notice.WEBHOOK_DISABLED})
+_PATHS = {Notice.EMAIL_CHANGED: "/", Notice.API_KEY_CREATED: "/settings/api-keys", Notice.WEBHOOK_DISABLED: "/webhooks"}
+_NAMES = {Notice.EMAIL_CHANGE: "New address", Notice.EMAIL_CHANGED: "New address", Notice.WEBHOOK_DISABLED: "Webhook"}
 _LABELS = {
     "name": "Name",
     "at": "When",
@@ -71,7 +84,13 @@ _LABELS = {
 
 
 async def tell(rt: Runtime, session: AsyncSession, to: str, notice: Notice, facts: Mapping[str, str]) -> str:
-    """Tell `to` within the transaction of `session`; the message's id.
+    """Tell `to` within the transaction of `session`; the message's id. See `tell_on`."""
+    connection = await session.connection()
+    return await connection.run_sync(lambda sync: tell_on(rt, sync, to, notice, facts))
+
+
+def tell_on(rt: Runtime, connection: Connection, to: str, notice: Notice, facts: Mapping[str, str]) -> str:
+    """Tell `to` within the transaction of `connection`; the message's id.
 
     Facts, all optional unless said: `link` (needed by the four that are about one; for the others, where the button
     leads instead of the settings), `lasts` (how long the link works, in words), `at` (RFC 3339; left out: now),
@@ -100,9 +119,18 @@ async def tell(rt: Runtime, session: AsyncSession, to: str, notice: Notice, fact
         target=link or home + _PATHS.get(notice, "/settings/security"),
         home=home,
     )
-    return await queue_mail(
-        rt, session, Message(to=to, kind=notice.value, subject=made.subject, text=made.text, html=made.html)
-    )
+    message = Message(to=to, kind=notice.value, subject=made.subject, text=made.text, html=made.html)
+    return queue_mail_on(rt, connection, message, private=notice not in _OPEN)
+
+
+def tell_admins(rt: Runtime, connection: Connection, notice: Notice, facts: Mapping[str, str]) -> None:
+    """Tell every admin, within the transaction of `connection`; each of one notice so many times an hour at most."""
+    since = _EMAIL.c.id >= floor_id("eml", now_ms() - _HOUR_MS)
+    admins = select(_USER.c.email).where(_USER.c.role == Role.ADMIN.value, _USER.c.active).order_by(_USER.c.id)
+    for (address,) in connection.execute(admins).all():
+        lately = select(func.count()).where(_EMAIL.c.kind == notice.value, since, _EMAIL.c.recipient == address)
+        if connection.execute(lately).scalar_one() < _PER_HOUR:
+            tell_on(rt, connection, address, notice, facts)
 
 
 def _clean(value: str) -> str:

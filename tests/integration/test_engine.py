@@ -9,13 +9,14 @@ import orjson
 from sqlalchemy import text
 from standardwebhooks import Webhook as Verifier
 
-from novapulse.core.actor import Actor
+from novapulse.core.actor import Actor, Role
 from novapulse.core.clock import now_ms
 from novapulse.core.runtime import Runtime
 from novapulse.webhooks import deliveries, ingest, service
 from novapulse.webhooks.engine import Engine
 from novapulse.webhooks.handout import hand_out
 from novapulse.webhooks.schemas import EventAccepted, EventIn, RetryIn, WebhookCreate, WebhookPatch
+from tests.calls import make_user
 from tests.receiver import Answer, Arrival, receiving
 
 
@@ -102,6 +103,8 @@ async def test_gone_disables_the_webhook_and_holds_the_rest_until_it_is_active_a
     any_rt: Runtime, actor: Actor
 ) -> None:
     gone = True
+    await make_user(any_rt)
+    await make_user(any_rt, Role.VIEWER)
     with receiving(lambda _: Answer(410 if gone else 200)) as receiver:
         made = await service.create_webhook(any_rt, actor, WebhookCreate(url=receiver.url()))
         await send(any_rt, actor, 1)
@@ -110,6 +113,9 @@ async def test_gone_disables_the_webhook_and_holds_the_rest_until_it_is_active_a
         await engine.deliver([first])
         webhook = await service.get_webhook(any_rt, actor, made.id)
         assert (webhook.status, webhook.disabled_reason) == ("disabled", "The receiver answered 410 Gone.")
+        # Admins are told, in the transaction that disabled it: once, and nobody else.
+        told = "SELECT recipient, private FROM email WHERE kind = 'webhook_disabled'"
+        assert [(to, bool(private)) for to, private in await rows(any_rt, told)] == [("admin@example.com", False)]
         await send(any_rt, actor, 3)
         assert await hand_out(any_rt) == 0, "held deliveries are not handed out"
         gone = False

@@ -27,7 +27,7 @@ from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
 from novapulse.jobs.observed import Observed
 from novapulse.metrics.definitions import DELIVERY_ATTEMPTS, DELIVERY_ERRORS, DELIVERY_LATENCY
-from novapulse.security import audit
+from novapulse.security import audit, notices
 from novapulse.webhooks import traced
 from novapulse.webhooks.audited import webhook_target
 from novapulse.webhooks.engine.claim import DELIVERY, Claim, release_next
@@ -171,6 +171,9 @@ async def write_results(rt: Runtime, owner: str, results: Sequence[Result], watc
             disabled = _judge_webhooks(connection, ours, now, rt.settings.disable_after_s * 1000)
             for webhook_id in {r.target.id for r in ours if r.target.ordered and r.next_attempt_at is None}:
                 release_next(connection, webhook_id, now=now)
+            for target, reason in disabled:
+                facts = {"name": target[2], "reason": reason, "link": f"{rt.settings.base_url}/webhooks/{target[1]}"}
+                notices.tell_admins(rt, connection, notices.Notice.WEBHOOK_DISABLED, facts)
             for target, reason in disabled:
                 audit.append_on(rt, connection, SYSTEM, "webhook.disabled", target=target, detail={"reason": reason})
         return ours
