@@ -10,11 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from novapulse.api import make_api
 from novapulse.core.health import Found, Health
 from novapulse.core.lifecycle import Lifecycle
 from novapulse.core.runtime import Runtime
 from novapulse.launch.errors import StartError
 from novapulse.launch.listening import is_listening, let_nobody_in
+from novapulse.security.gate import Gate
 from tests.conftest import make_settings
 from tests.instance import free_port
 from worker import keys
@@ -185,3 +187,30 @@ async def test_the_probe_port_tells_of_its_process(rt: Runtime, tmp_path: Path) 
         await asyncio.sleep(0)
         time.sleep(0.6)  # noqa: ASYNC251 - this is what is tested
         assert not await knocking
+
+
+async def test_a_web_process_says_when_it_takes_requests_and_details_to_who_may_know(rt: Runtime) -> None:
+    app = Gate(make_api(rt.settings))
+
+    async def get(path: str, address: str = "203.0.113.9") -> httpx.Response:
+        transport = httpx.ASGITransport(app, client=(address, 50_000))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000/api/v1") as client:
+            return await client.get(path)
+
+    answer = await get("/health/ready")
+    assert (answer.status_code, answer.json()["state"]) == (503, "starting")
+    rt.part(Lifecycle).ready()
+    answer = await get("/health/ready")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+    assert "connection" not in answer.headers
+    stranger, here = await get("/health"), await get("/health", "127.0.0.1")
+    assert stranger.status_code == here.status_code == 503
+    assert stranger.json()["checks"]["workers"]["reason"] == "no worker is running: deliveries wait"
+    assert "detail" not in stranger.json()["checks"]["disk"]
+    assert here.json()["checks"]["disk"]["detail"]["data folder"]["free_bytes"] > 0
+    assert here.json()["checks"]["smtp"]["detail"]["set"] is False
+    rt.part(Lifecycle).drain()
+    answer = await get("/health/ready")
+    assert (answer.status_code, answer.json()["state"]) == (503, "draining")
+    assert answer.headers["connection"] == "close", "the next request should go elsewhere"
+    assert (await get("/health/live")).status_code == 200

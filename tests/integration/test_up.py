@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -145,8 +147,6 @@ def test_a_killed_part_comes_back(instance: Instance, part: str) -> None:
     _until(is_back, f"{part} is back")
 
     def healthy() -> bool:
-        import httpx
-
         try:
             with instance.client() as client:
                 return client.get("/api/v1/health").status_code == 200
@@ -155,6 +155,50 @@ def test_a_killed_part_comes_back(instance: Instance, part: str) -> None:
 
     _until(healthy, "healthy again")
     assert f"{part} was ended by SIGKILL" in instance.output
+
+
+def test_a_hang_up_restarts_all_piece_by_piece_and_no_request_fails(tmp_path: Path) -> None:
+    instance = Instance(tmp_path, workers="2", limit_public="off", limit_ingest="off")
+    failures: list[str] = []
+    answered = 0
+    over = threading.Event()
+
+    def call(key: str) -> None:
+        nonlocal answered
+        while not over.is_set():
+            try:
+                with instance.client(key) as client:
+                    answer = client.post("/api/v1/events", json={"type": "a.b", "data": {}})
+                if answer.status_code != 202:
+                    failures.append(f"{answer.status_code} {answer.text[:200]}")
+            except httpx.HTTPError as error:
+                failures.append(repr(error))
+            answered += 1
+
+    try:
+        instance.start()
+        old = {child.pid: child.cmdline()[-1] for child in instance.process.children()}
+        assert sorted(old.values())[-4:] == ["scheduler", "web", "worker", "worker"], (
+            "as many workers as were asked for"
+        )
+        caller = threading.Thread(target=call, args=(instance.api_key("events:write"),))
+        caller.start()
+        instance.process.send_signal(signal.SIGHUP)
+        _until(lambda: "novapulse: restarted" in instance.output, "restarted", 120)
+        over.set()
+        caller.join()
+        new = {child.pid: child.cmdline()[-1] for child in instance.process.children()}
+        assert sorted(new.values()) == sorted(old.values())
+        kept = set(old) & set(new)
+        assert kept == {instance.children()["valkey"].pid}, "all but Valkey, which is not ours to lose"
+        assert failures == []
+        assert answered > 20
+        processes = [instance.process, *instance.process.children(recursive=True)]
+        instance.stop()
+        assert _gone(processes)
+    finally:
+        over.set()
+        instance.kill()
 
 
 def test_it_starts_in_a_folder_full_of_traps(tmp_path: Path) -> None:
