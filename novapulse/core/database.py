@@ -33,6 +33,7 @@ _POLL_MS = (
     4  # SQLite looks for the lock ever more seldom, every 100 ms in the end: too late for who writes all the time
 )
 _ROWS_MAX = 64  # of one INSERT
+_CONNECT_LIMIT_S = 12  # five round trips with TLS and SCRAM, on a network that takes two seconds for each
 
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ class Database:
         }
         if not self.is_sqlite:
             # A statement that outlives its limit is a fault, not work; a dead connection is noticed before use.
-            connecting = {"timeout": 5, "command_timeout": statement_limit_s}
+            connecting = {"timeout": _CONNECT_LIMIT_S, "command_timeout": statement_limit_s}
             options |= {"pool_pre_ping": True, "connect_args": connecting}
         self.engine: AsyncEngine = create_async_engine(url, **options)
         _time_statements(self.engine.sync_engine, "pool")

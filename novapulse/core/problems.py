@@ -20,6 +20,8 @@ from novapulse.core.errors import FieldError, InvalidError, ProblemError, Unavai
 
 MEDIA_TYPE = "application/problem+json"
 _AWAY = "Something NovaPulse needs is not reachable at the moment; nothing was done. Try again shortly."
+# What is raised while a store is away.
+AWAY = (DBAPIError, PoolTimeoutError, RedisError, OSError, TimeoutError)
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +84,7 @@ def install(app: FastAPI, methods_at: Callable[[str], list[str]]) -> None:
     app.add_exception_handler(ProblemError, expected)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
-    for kind in (DBAPIError, PoolTimeoutError, RedisError, OSError, TimeoutError):
+    for kind in AWAY:
         app.add_exception_handler(kind, away)
     app.add_exception_handler(Exception, unexpected)
 

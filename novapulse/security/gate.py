@@ -20,11 +20,13 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from novapulse.core.lifecycle import Lifecycle
+from novapulse.core.problems import AWAY
 from novapulse.core.runtime import Runtime, current
 from novapulse.metrics.definitions import SOCKETS, SOCKETS_REFUSED
 from novapulse.security import csp, sessions
 from novapulse.security.authenticate import cookie_name
 from novapulse.security.origins import is_trusted_origin
+from novapulse.security.unavailable import unavailable
 
 SESSION_HEADER = "x-auth-request-access-token"
 ENROL_PAGE = "/settings/security/enrol"
@@ -105,8 +107,14 @@ class Gate:
         if path.startswith(("/_upload", _SOCKET_PATH)):
             # Files go through the API, and sockets through a websocket, where the origin can be checked.
             refusal = PlainTextResponse("Not found", 404)
-        elif _is_page(scope) and (elsewhere := _elsewhere(scope, await _session_of(rt, scope))):
-            refusal = RedirectResponse(elsewhere, 303, {"cache-control": "no-store"})
+        elif _is_page(scope):
+            try:
+                live = await _session_of(rt, scope)
+            except AWAY:
+                refusal = unavailable()
+            else:
+                elsewhere = _elsewhere(scope, live)
+                refusal = RedirectResponse(elsewhere, 303, {"cache-control": "no-store"}) if elsewhere else None
         if refusal is not None:
             await refusal(scope, receive, send_with_headers)
             return
