@@ -125,8 +125,16 @@ class Ledger:
 class Fleet:
     """The processes, and the stores they work on."""
 
-    def __init__(self, folder: Path, *, database: Path | None = None, database_url: str = "") -> None:
-        """On a migrated database: a file to copy, or a URL."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        database: Path | None = None,
+        database_url: str = "",
+        queues: str = "workflow",
+        **changes: str,
+    ) -> None:
+        """On a migrated database: a file to copy, or a URL. Workers work on `queues`; `changes` are of settings."""
         folder.mkdir()
         self.folder = folder
         if database is not None:
@@ -139,7 +147,8 @@ class Fleet:
             "data_dir": str(folder), "redis_url": f"unix://{self.socket}", "database_url": database_url,
             "task_modules": MODULE, "heartbeat_ttl_s": str(TTL_S), "shutdown_timeout_s": "4",
             "workflow_concurrency": str(SLOTS), "report_concurrency": "1",
-        }  # fmt: skip
+        } | changes  # fmt: skip
+        self._queues = queues
         self.environment = clean_environment(**settings) | {LEDGER: str(self.ledger.file), CLOCK: str(self._clock)}
         self.settings = make_settings(
             folder, redis_url=settings["redis_url"], database_url=database_url, task_modules=[MODULE]
@@ -210,9 +219,9 @@ class Fleet:
         self.parts.append(Part(kind, process, log))
         return self.parts[-1]
 
-    def worker(self, *, queues: str = "workflow", **settings: str) -> Part:
+    def worker(self, *, queues: str = "", **settings: str) -> Part:
         """Start a worker."""
-        return self.start("worker", "--queues", queues, **settings)
+        return self.start("worker", "--queues", queues or self._queues, **settings)
 
     def started(self, *parts: Part) -> None:
         """Wait until these work."""

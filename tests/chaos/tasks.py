@@ -30,6 +30,7 @@ LEASE_S, LOCK_S, UNKNOWN_S = 3.0, 0.5, 0.4  # in place of 90, 15 and 10
 TABLES = """
     CREATE TABLE run (job TEXT, attempt INT, pid INT, began REAL, ended REAL);
     CREATE TABLE effect (key TEXT PRIMARY KEY, asked INT);
+    CREATE TABLE kill (at TEXT PRIMARY KEY);
 """
 
 
