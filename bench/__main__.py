@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import dashboards, deliveries, footprint, ingest, isolation, jobs, report, stats
+from bench import dashboards, deliveries, footprint, ingest, isolation, jobs, report, rolling, stats
 
 _BENCHMARKS = {
     "deliveries": deliveries.main,
@@ -13,6 +13,7 @@ _BENCHMARKS = {
     "footprint": footprint.main,
     "jobs": jobs.main,
     "report": report.main,
+    "rolling": rolling.main,
     "stats": stats.main,
     "dashboards": dashboards.main,
 }
