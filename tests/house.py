@@ -38,12 +38,12 @@ class House:
 
 
 @contextmanager
-def open_house(folder: Path) -> Iterator[House]:
+def open_house(folder: Path, **settings: str) -> Iterator[House]:
     """Start it, with the frontend of these sources."""
     root = frontend.source_tree()
     assert root is not None
     frontend.build_if_stale(root, quiet=True)
-    with running(folder, admin_email=ADMIN, admin_password=PASSWORD) as instance:
+    with running(folder, admin_email=ADMIN, admin_password=PASSWORD, **settings) as instance:
         admin = sign_in(instance, ADMIN, PASSWORD)
         made = House(instance, admin, "")
         user = made.call("POST", "/api/v1/users", admin, email=VIEWER, password=PASSWORD, role="viewer")
