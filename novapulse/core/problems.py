@@ -11,11 +11,12 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from redis.exceptions import RedisError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from novapulse.core import trace
+from novapulse.core.away import is_away
 from novapulse.core.errors import FieldError, InvalidError, ProblemError, UnavailableError
 
 MEDIA_TYPE = "application/problem+json"
@@ -71,8 +72,7 @@ def install(app: FastAPI, methods_at: Callable[[str], list[str]]) -> None:
         return problem_response(request, ProblemError(detail, error.status_code, title, headers))
 
     async def away(request: Request, error: Exception) -> Response:
-        lost = isinstance(error, (OperationalError, InterfaceError)) or getattr(error, "connection_invalidated", True)
-        if not lost:
+        if not (isinstance(error, RedisError) or is_away(error)):
             return await unexpected(request, error)
         log.warning("dependency_away", path=request.url.path, error=f"{type(error).__name__}: {error}"[:300])
         return problem_response(request, UnavailableError(_AWAY))

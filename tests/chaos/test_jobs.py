@@ -50,7 +50,7 @@ def begun(fleet: Fleet, ids: list[str], times: int = 1) -> None:
 def test_a_stop_finishes_what_it_can_and_hands_back_the_rest(fleet: Fleet) -> None:
     first, idle = fleet.living("worker")
     assert idle.end() == 0, "idle"
-    short, long = fleet.add(4, seconds=0.8), fleet.add(SLOTS - 4, seconds=5)
+    short, long = fleet.add(4, seconds=0.8), fleet.add(SLOTS - 4, seconds=3)
     begun(fleet, short + long)
     backlog = fleet.add(200, seconds=0.005)
     assert first.end() == 0, "in the middle of work, with more waiting"
