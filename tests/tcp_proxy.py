@@ -26,7 +26,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
 
     def become(self, mode: Mode) -> None:
-        """`pass` on from now; `cut`: end what is open and refuse what comes; `hang`: take everything, answer nothing."""
+        """`pass` on from now; `cut`: end what is open and refuse what comes; `hang`: take all and answer nothing."""
 
         def change() -> None:
             self._mode = mode

@@ -18,14 +18,17 @@ from novapulse.security.rates import Rate
 
 _OTHERS = "*"
 # KEYS: when each limit is paid off. ARGV: for each, the time one costs, how many at once, how many now.
-# Answers how long to wait, in microseconds; everything is taken.
+# Answers how long to wait, in microseconds; everything is taken. Beside each is when it was written: after a clock that
+# was set back, what was owed then is owed, and not an hour more.
 _RESERVE = """
 local t = redis.call('TIME')
 local now, wait = t[1] * 1000000 + t[2], 0
 for i, key in ipairs(KEYS) do
   local step, burst, cost = tonumber(ARGV[3*i-2]), tonumber(ARGV[3*i-1]), tonumber(ARGV[3*i])
-  local paid = math.max(tonumber(redis.call('GET', key) or now), now) + cost * step
-  redis.call('SET', key, string.format('%.0f', paid), 'PX', math.ceil((paid - now) / 1000) + 1)
+  local before, at = string.match(redis.call('GET', key) or '', '(%d+):(%d+)')
+  local owed = math.max(0, (tonumber(before) or now) - math.max(now, tonumber(at) or now))
+  local paid = now + owed + cost * step
+  redis.call('SET', key, string.format('%.0f:%.0f', paid, now), 'PX', math.ceil((paid - now) / 1000) + 1)
   wait = math.max(wait, paid - math.max(burst, cost) * step - now)
 end
 return string.format('%.0f', wait)

@@ -44,7 +44,8 @@ _KNOWN_MAX = 10_000
 _PROTECTED = {RateClass.SIGN_IN, RateClass.SENSITIVE, RateClass.PUBLIC}
 
 # For each key: how long one takes to come back, and how many there are. Takes between ARGV[1] and ARGV[2] of each, or
-# none of any; answers how many, then for each key until when it is paid off, from now, and how long to wait.
+# none of any; answers how many, then for each key until when it is paid off, from now, and how long to wait. Beside
+# each is when it was written: after a clock that was set back, what was owed then is owed, and not an hour more.
 _TAKE = """
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
@@ -52,7 +53,8 @@ local least, most = tonumber(ARGV[1]), tonumber(ARGV[2])
 local taken, owed, waits = most, {}, {}
 for i = 1, #KEYS do
   local step, amount = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
-  owed[i] = math.max(0, (tonumber(redis.call('GET', KEYS[i])) or now) - now)
+  local paid, at = string.match(redis.call('GET', KEYS[i]) or '', '(%d+):(%d+)')
+  owed[i] = math.max(0, (tonumber(paid) or now) - math.max(now, tonumber(at) or now))
   waits[i] = math.max(0, owed[i] + (math.min(least, amount) - amount) * step)
   if waits[i] > 0 then taken = 0 end
   local left = math.floor((amount * step - owed[i]) / step)
@@ -62,7 +64,7 @@ local answer = {taken}
 for i = 1, #KEYS do
   if taken > 0 then
     owed[i] = owed[i] + tonumber(ARGV[2 * i + 1]) * taken
-    redis.call('SET', KEYS[i], string.format('%.0f', now + owed[i]), 'PX', math.ceil(owed[i] / 1000))
+    redis.call('SET', KEYS[i], string.format('%.0f:%.0f', now + owed[i], now), 'PX', math.ceil(owed[i] / 1000))
   end
   answer[2 * i], answer[2 * i + 1] = owed[i], waits[i]
 end

@@ -1,4 +1,4 @@
-"""What an operator's bad days look like: a store away for half a minute, a slow network, a full disk, a clock that jumps.
+"""An operator's bad days: a store away for half a minute, a slow network, a full disk, a clock that jumps.
 
 Each says what the user sees, what is kept, and that it mends itself. The sections of `docs/runbook.md` under
 "Emergencies" say the same to people.
@@ -6,6 +6,9 @@ Each says what the user sees, what is kept, and that it mends itself. The sectio
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +19,7 @@ import httpx
 import pytest
 
 from novapulse.launch import valkey
-from tests.chaos.conftest import EMAIL, PASSWORD, House, wait_until
+from tests.chaos.conftest import EMAIL, PASSWORD, House, free_port, wait_until
 from tests.receiver import Answer, receiving
 from tests.tcp_proxy import Proxy, proxied
 
@@ -127,6 +130,8 @@ def test_stores_away_for_half_a_minute_then_slow(
         for house, count in ((no_valkey, 1_600), (no_postgres, 1_300)):
             house.wait_delivered(count)
             wait_until(lambda house=house: house.client.get("/health").status_code == 200, 30, "all checks are good")
+            tried = "SELECT count(*), count(DISTINCT delivery_id) FROM attempt WHERE ok"
+            assert house.rows(tried) == [(count, count)], "what was under way is recorded, once"
         assert set(one.counts()) == set(queued)
         assert set(two.counts()) == set(stored)
         assert pids(no_valkey) | pids(no_postgres) == were, "nothing had to be started again"
@@ -143,3 +148,107 @@ def test_stores_away_for_half_a_minute_then_slow(
             house.wait_delivered(count)
             wait_until(lambda house=house: house.client.get("/health").status_code == 200, 30, "all checks are good")
         assert pids(no_valkey) | pids(no_postgres) == were
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """A disk of 64 MB at this folder."""
+    folder.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mounting, capture_output=True, check=False).returncode != 0:
+        pytest.skip("Only root may mount the small disk that this test fills.")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+def fill(folder: Path) -> Path:
+    """Take all the room there is, to the last byte; the file that has it."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        for size in (1 << 20, 1 << 12, 1):
+            with contextlib.suppress(OSError):
+                while file.write(bytes(size)):
+                    pass
+    return ballast
+
+
+def test_a_full_disk_refuses_in_words_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    """What cannot be kept is not taken in; what was taken in goes out, during or after."""
+    folder = tmp_path / "full"
+    with small_disk(folder), receiving() as receiver:
+        house = House(folder, free_port(), {})
+        try:
+            house.webhook(receiver.url())
+            were = pids(house)
+            ids = house.send(500)
+            ballast = fill(folder)
+            event = {"type": "chaos.event", "data": {"n": "x" * 50_000}}
+            refused: list[httpx.Response] = []
+
+            def is_refused() -> bool:
+                # What the files have reserved is used up first.
+                refused.append(house.client.post("/events", json=event))
+                return refused[-1].status_code == 503
+
+            wait_until(is_refused, 30, "refused")
+            is_problem(refused[-1], 503)
+            ids += [answer.json()["id"] for answer in refused[:-1]]
+            assert house.client.get("/webhooks").status_code == 200, "what is there can be read"
+            wait_until(lambda: "the disk is full" in (checks(house)["disk"]["reason"] or ""), 30, "health says why")
+            assert house.client.get("/health").status_code == 503
+            ballast.unlink()
+            ids += house.send(300, start=500)
+            house.wait_delivered(len(ids))
+            assert set(receiver.counts()) == set(ids)
+            wait_until(lambda: house.client.get("/health").status_code == 200, 30, "all checks are good")
+            assert pids(house) == were, "nothing had to be started again"
+        finally:
+            house.stop()
+
+
+_FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+
+
+@pytest.mark.skipif(not _FAKETIME, reason="The Debian package libfaketime is not installed.")
+def test_a_clock_that_jumps_an_hour_and_back(make_house: Callable[..., House], tmp_path: Path) -> None:
+    """Nothing stops, nothing is lost, nobody is signed out; what was planned for the hour that is skipped is done."""
+    clock = tmp_path / "clock"
+
+    def set_clock(offset: str) -> None:
+        fresh = clock.with_suffix(".new")
+        fresh.write_text(f"{offset}\n")
+        fresh.replace(clock)
+
+    set_clock("+0")
+    down = {"now": True}
+    with receiving(lambda _: Answer(status=500 if down["now"] else 200)) as receiver:
+        house = make_house(
+            LD_PRELOAD=str(_FAKETIME[0]),
+            FAKETIME_TIMESTAMP_FILE=str(clock),
+            FAKETIME_NO_CACHE="1",
+            FAKETIME_DONT_FAKE_MONOTONIC="1",
+            DONT_FAKE_MONOTONIC="1",
+        )
+        house.webhook(receiver.url(), retry={"schedule_s": [3000]})
+        cookie = {"Cookie": f"np_session={sign_in(house).cookies['np_session']}"}
+        were = pids(house)
+        ids = house.send(50)
+        wait_until(lambda: house.rows("SELECT DISTINCT status FROM delivery") == [("retrying",)], 30, "all wait")
+        down["now"] = False
+        set_clock("+3600")
+        began = time.time()
+        ids += house.send(50, start=50)
+        house.wait_delivered(100)
+        (made_at,) = house.rows("SELECT max(created_at) FROM event")[0]
+        assert made_at / 1000 > began + 3500, "the clock did jump"
+        assert httpx.get(f"{house.url}/api/v1/auth/me", headers=cookie, trust_env=False).status_code == 200
+
+        set_clock("+0")
+        ids += house.send(50, start=100)
+        house.wait_delivered(150)
+        assert receiver.counts() == dict.fromkeys(ids[:50], 2) | dict.fromkeys(ids[50:], 1)
+        assert httpx.get(f"{house.url}/api/v1/auth/me", headers=cookie, trust_env=False).status_code == 200
+        wait_until(lambda: house.client.get("/health").status_code == 200, 30, "all checks are good")
+        assert pids(house) == were, "nothing had to be started again"

@@ -19,6 +19,7 @@ local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local interval, burst, wanted = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local tat = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now)
+tat = math.min(tat, now + burst * interval) -- later than that it is only where the clock was set back
 local room = math.floor((now + burst * interval - tat) / interval)
 local granted = math.max(0, math.min(room, wanted))
 if granted > 0 then
