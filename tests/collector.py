@@ -108,7 +108,7 @@ def collecting() -> Iterator[Collector]:
             self.send_response(collector.status)
             self.end_headers()
 
-        def log_message(self, *_: Any) -> None:
+        def log_request(self, *_: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -107,8 +107,20 @@ def recorded(watch: Watch, results: Sequence[_Done], *, is_sqlite: bool) -> None
     _batch("settle", watch, places, spans, len(results), is_sqlite=is_sqlite)
 
 
-def called(place: Place, method: str, url: str, headers: Mapping[str, str], outcome: Outcome, resend: int = 0) -> None:
-    """A call was made to somebody's URL. Its span has the id that its header `traceparent` gave it."""
+def called(
+    place: Place,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    outcome: Outcome,
+    *,
+    resend: int = 0,
+    not_before: int = 0,
+) -> None:
+    """A call was made to somebody's URL. Its span has the id that its header `traceparent` gave it.
+
+    `not_before` (ns): when it began is known to the millisecond only, and is not before what it is part of.
+    """
     scheme, host, port = _where(url)
     attributes: dict[str, Value] = {
         "http.request.method": method,
@@ -124,7 +136,7 @@ def called(place: Place, method: str, url: str, headers: Mapping[str, str], outc
         attributes["http.request.resend_count"] = resend
     for step, ms in outcome.timings.items():
         attributes[f"novapulse.timing.{step}_ms"] = ms
-    started = outcome.started_at * 1_000_000
+    started = max(outcome.started_at * 1_000_000, not_before)
     span_id = headers.get("traceparent", "")[36:52] or new_span_id()
     tracing.write(
         method,
@@ -151,7 +163,7 @@ def _attempt(result: _Done, place: Place, held: tuple[str, int], ended: int) -> 
         "novapulse.attempt": claim.attempts + 1,
     }
     if result.request_headers:  # there are none of what was not sent
-        called(own, "POST", result.url, result.request_headers, outcome, claim.attempts)
+        called(own, "POST", result.url, result.request_headers, outcome, resend=claim.attempts, not_before=held[1])
     tracing.write("deliver webhook", "consumer", own, place.span_id, held[1], ended, attributes, error=_error(outcome))
     return own
 
