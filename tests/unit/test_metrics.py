@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -152,6 +154,31 @@ def test_each_alert_has_words_and_a_section_of_the_runbook() -> None:
         section = runbook.partition(f"### {name}\n")[2].partition("\n### ")[0]
         assert all(word in section for word in ("**Means**", "**Look**", "**Do**")), name
     assert len(re.findall(r"^### NovaPulse", runbook, re.MULTILINE)) == len(ALERTS)
+
+
+def test_the_dashboards_are_of_today_and_fit_on_a_screen() -> None:
+    """If not: `python deploy/grafana/make.py`."""
+    make = runpy.run_path(str(ROOT / "deploy" / "grafana" / "make.py"))
+    files = {
+        path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "deploy/grafana/dashboards").glob("*.json")
+    }
+    assert files == {name: make["text_of"](name) for name in make["DASHBOARDS"]}
+    assert files.keys() == {"overview", "delivery", "queues", "security"}
+    for text in files.values():
+        board = json.loads(text)
+        assert "id" not in board and [each["type"] for each in board["templating"]["list"]] == ["datasource"]
+        cells: set[tuple[int, int]] = set()
+        for panel in board["panels"]:
+            place = panel["gridPos"]
+            own = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
+            assert not cells & own and max(x for x, _ in own) < 24, panel["title"]
+            cells |= own
+            assert panel["description"] and panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+            steps = [step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]]
+            assert steps[0] is None and steps[1:] == sorted(steps[1:]), panel["title"]
+            sources = {panel["datasource"]["uid"], *(target["datasource"]["uid"] for target in panel["targets"])}
+            assert sources == {"${datasource}"}
+        assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
 
 
 def test_the_table_of_metrics_is_of_today() -> None:
