@@ -6,6 +6,7 @@ un-acknowledged for ever. Here the first are parked, and the second is logged.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -25,11 +26,19 @@ class QueueReceiver(Receiver):
     """The receiver of one queue."""
 
     broker: QueueBroker
+    _finish: asyncio.Event | None = None
+
+    async def listen(self, finish_event: asyncio.Event) -> None:
+        """Run jobs until the event is set, and those that run by then to their end."""
+        self._finish = finish_event
+        await super().listen(finish_event)
 
     async def callback(self, message: bytes | AckableMessage, raise_err: bool = False) -> None:  # noqa: ARG002 - Taskiq's signature
         """Run one job and acknowledge it."""
         if not isinstance(message, Entry):
             raise TypeError("a QueueReceiver runs the entries of a QueueBroker")
+        if self._finish is not None and self._finish.is_set():
+            return  # read at the last moment: not acknowledged, so that others take it over
         try:
             job = self.broker.formatter.loads(message.data)
             job.parse_labels()

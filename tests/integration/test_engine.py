@@ -257,6 +257,21 @@ async def test_stopping_gives_back_what_has_not_begun_and_what_does_not_end(any_
     assert await rows(any_rt, "SELECT count(*) FROM attempt") == [(0,)]
 
 
+async def test_a_stop_while_something_is_being_claimed_leaves_nobody_waiting(any_rt: Runtime, actor: Actor) -> None:
+    with receiving() as receiver:
+        await service.create_webhook(any_rt, actor, WebhookCreate(url=receiver.url()))
+        for turns in (0, 1, 2, 4, 8, 16):
+            await send(any_rt, actor, 5)
+            ids = [row[0] for row in await rows(any_rt, "SELECT id FROM delivery WHERE status = 'pending'")]
+            engine = Engine(any_rt, f"w-{turns}")
+            delivering = asyncio.create_task(engine.deliver(ids))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await asyncio.wait_for(engine.stop(5), 20)
+            await asyncio.wait_for(delivering, 5)
+            assert await rows(any_rt, "SELECT count(*) FROM delivery WHERE status = 'sending'") == [(0,)], turns
+
+
 async def test_paused_nothing_more_is_sent_and_all_of_it_later(any_rt: Runtime, actor: Actor) -> None:
     may_begin = True
 

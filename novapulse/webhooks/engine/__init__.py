@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import structlog
@@ -78,6 +79,9 @@ class Engine:
         self._lane_again: set[str] = set()
         self._lane_waits: dict[str, asyncio.Future[Result]] = {}
         self._claiming = 0  # ids that were handed in and are not claimed yet
+        self._entering = 0  # calls of `deliver` whose claims are not all begun or given back yet
+        self._none_enters = asyncio.Event()
+        self._none_enters.set()
         self._stopping = False
         self._keeper: asyncio.Task[None] | None = None
         rt.part(Keeper).watch(self._count_circuits)
@@ -97,6 +101,18 @@ class Engine:
         """Claim what is due of `ids` and see each to its record, or back into the database."""
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep_leases())
+        self._entering += 1
+        self._none_enters.clear()
+        try:
+            batch = await self._enter(ids, takeover_from)
+        finally:
+            self._entering -= 1
+            if not self._entering:
+                self._none_enters.set()
+        if batch is not None:
+            await batch.done
+
+    async def _enter(self, ids: Sequence[str], takeover_from: str | None) -> _Batch | None:
         # What is being sent here already must keep its claim: a newer one would fence its own result off.
         ids = [id_ for id_ in ids if id_ not in self._held]
         self._claiming += len(ids)
@@ -106,10 +122,10 @@ class Engine:
         finally:
             self._claiming -= len(ids)
         if not claimed:
-            return
+            return None
         claims, targets = claimed
         if not claims:
-            return
+            return None
         if watch is not None:
             traced.claimed(watch, claims, is_sqlite=self._rt.database.is_sqlite)
         batch = _Batch(len(claims))
@@ -121,7 +137,9 @@ class Engine:
         back: list[tuple[Claim, int | None, str | None]] = []
         for webhook_id, own in by_webhook.items():
             target = targets.get(webhook_id)
-            if target is None or not target.active:
+            if self._stopping:
+                back.extend((item, now_ms(), None) for item in own)
+            elif target is None or not target.active:
                 back.extend((item, None, "Waits until the webhook is active again.") for item in own)
             elif not self._may_begin():
                 back.extend((item, now_ms(), _PAUSED) for item in own)
@@ -132,13 +150,16 @@ class Engine:
         await self._give_back(back)
         for webhook_id in by_webhook:
             target = targets.get(webhook_id)
-            if target is not None and target.active and target.ordered:
+            if target is not None and target.active and target.ordered and not self._stopping:
                 self._run_lane(webhook_id)
-        await batch.done
+        return batch
 
     async def stop(self, grace_s: float) -> None:
         """Finish what is being sent within `grace_s`, give back the rest; an interrupted try is no attempt."""
         self._stopping = True
+        # What is being claimed at this moment must not come after the end: nobody would begin it or give it back.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._none_enters.wait(), grace_s)
         now = now_ms()
         await self._give_back([(item, now, None) for pace in self._paces.values() for item in _drain(pace)])
         running = [*self._tasks, *self._lanes.values()]
