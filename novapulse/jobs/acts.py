@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import orjson
 from sqlalchemy import Connection, and_, case, delete, exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -19,6 +21,10 @@ _UNDO = table_of(JobUndo)
 _j = JOB.c
 _OPEN = [state.value for state in OPEN_STATES]
 WAITS = (JobState.WAITING.value, JobState.DELAYED.value)
+UNDO_MS = 10_000
+# What a bulk cancel called off is remembered under this act, and taken back all together.
+BULK = "bulk"
+BULK_KEPT_MS = 2 * 3600 * 1000  # longer than it takes
 
 # In which states a job can be, for an act to touch it.
 TOUCHES: dict[Act, tuple[str, ...]] = {
@@ -105,6 +111,51 @@ def cancel_on(connection: Connection, ids: Sequence[str], *, now: int, by: str) 
     note(connection, called_off, why, now=now)
     note(connection, stopping, f"Asked to stop by {by}.", now=now)
     return called_off, stopping
+
+
+def as_they_were(connection: Connection, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Jobs that wait, by id, with what of them a cancel changes; locked, where the database does that."""
+    found = select(_j.id, _j.state, _j.run_at, _j.error).where(_j.id.in_(ids), _j.state.in_(WAITS)).with_for_update()
+    return {row.id: {"state": row.state, "run_at": row.run_at, "error": row.error} for row in connection.execute(found)}
+
+
+def remember_bulk(connection: Connection, bulk_id: str, was: Mapping[str, Mapping[str, Any]], *, now: int) -> None:
+    """Remember what a bulk cancel has called off now, jobs and deliveries, and how each was."""
+    if not was:
+        return
+    connection.execute(delete(_UNDO).where(_UNDO.c.job_id.in_(list(was))))
+    rows = [
+        {"job_id": id_, "act": BULK, "until": now + BULK_KEPT_MS, "done_at": now}
+        | {"was": orjson.dumps({BULK: bulk_id, **each}).decode()}
+        for id_, each in was.items()
+    ]
+    bulk_insert(connection, _UNDO, rows)
+
+
+def recall_bulk(connection: Connection, bulk_id: str, ids: Sequence[str]) -> dict[str, tuple[dict[str, Any], int]]:
+    """Of these, what that bulk cancel has called off: how each was, and when that happened. Remembered no longer."""
+    rows = connection.execute(select(_UNDO).where(_UNDO.c.job_id.in_(ids), _UNDO.c.act == BULK)).all()
+    known = {row.job_id: (orjson.loads(row.was), row.done_at) for row in rows}
+    ours = {id_: (was, at) for id_, (was, at) in known.items() if was.pop(BULK, "") == bulk_id}
+    connection.execute(delete(_UNDO).where(_UNDO.c.job_id.in_(list(ours))))
+    return ours
+
+
+def restore_on(
+    connection: Connection, called_off: Mapping[str, tuple[Mapping[str, Any], int]], *, now: int, by: str
+) -> list[str]:
+    """Have cancelled jobs wait again as they did; which those are: not what has gone on, or whose key is taken."""
+    done: list[str] = []
+    for id_, (was, at) in sorted(called_off.items()):
+        back = update(JOB).where(_j.id == id_, _j.state == JobState.CANCELLED.value, _j.finished_at == at)
+        try:
+            with connection.begin_nested():
+                moved = connection.execute(back.values(dict(was) | {"finished_at": None, "enqueued_at": 0}))
+        except IntegrityError:
+            continue
+        done += [id_] if moved.rowcount else []
+    note(connection, done, f"Taken back by {by}.", now=now)
+    return done
 
 
 def discard_on(connection: Connection, ids: Sequence[str], states: Sequence[str]) -> list[str]:

@@ -139,7 +139,11 @@ async def list_failures(
 
 @router.post("/jobs/bulk", status_code=202)
 async def start_bulk(rt: Rt, actor: ChangesJobs, body: BulkIn) -> BulkAccepted:
-    """Retry, cancel or discard all jobs that a filter finds, by a job: `GET /jobs/{job_id}` shows how far it is."""
+    """Retry, cancel or discard all jobs that a filter finds, by a job: `GET /jobs/{job_id}` shows how far it is.
+
+    A discard begins after ten seconds, until which cancelling its job takes it back. A cancel begins at once:
+    `POST /jobs/{job_id}/undo` takes it back, while it goes on and for ten seconds after.
+    """
     return await bulk.start_bulk(rt, actor, body)
 
 
@@ -175,7 +179,7 @@ async def discard_job(rt: Rt, actor: ChangesJobs, id: Id) -> JobView:
 
 @router.post("/jobs/{id}/undo")
 async def undo_job(rt: Rt, actor: ChangesJobs, id: Id) -> JobView:
-    """Take back a cancel or a discard of the last ten seconds."""
+    """Take back a cancel or a discard of the last ten seconds; of a bulk cancel, the job that takes all of it back."""
     return await service.undo_job(rt, actor, id)
 
 

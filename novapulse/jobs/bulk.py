@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
+import orjson
 from pydantic import BaseModel
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from novapulse.core.actor import Actor, Permission
@@ -21,15 +22,15 @@ from novapulse.core.clock import now_ms, rfc3339
 from novapulse.core.errors import InvalidError
 from novapulse.core.ids import new_id
 from novapulse.core.runtime import Runtime
-from novapulse.jobs.acts import TOUCHES, TOUCHES_UNASKED
+from novapulse.jobs.acts import BULK, BULK_KEPT_MS, TOUCHES, TOUCHES_UNASKED, UNDO_MS, cancel_on
 from novapulse.jobs.enqueue import NewJob, add_job, kick
+from novapulse.jobs.listing import UNDO
 from novapulse.jobs.models import JobState
 from novapulse.jobs.schemas import Act, BulkAccepted, BulkIn, CanaryIn, JobFilter, Preview, PreviewIn, Repeats, State
 from novapulse.jobs.selecting import Branch, Wanted, branches, columns_of
 from novapulse.security import audit
 
 BULK_TASK = "jobs.bulk"
-_UNDO_MS = 10_000
 _COUNTED = 200_000  # of each queue and state that is touched
 _COUNTED_BESIDE = 20_000  # of the others
 _ENDED = (JobState.COMPLETED.value, JobState.DEAD.value, JobState.CANCELLED.value)
@@ -39,13 +40,19 @@ _PAST: dict[Act, str] = {"retry": "retried", "cancel": "cancelled", "discard": "
 class BulkPayload(BaseModel):
     """A bulk action as it was asked for."""
 
-    action: Act
+    action: Act | Literal["undo"]
     wanted: Wanted
     states: tuple[str, ...]
     before: int  # ms: what was made or has ended since is left alone
     canary: CanaryIn | None = None
     per_s: int = 500
     expected: int = 0  # at least, for its progress
+    lacks: tuple[str, ...] = ()  # what whoever asked may not do: jobs that need it are not retried
+    of: str = ""  # of an undo: the bulk cancel that is taken back
+
+    def needs(self) -> tuple[Permission, ...]:
+        """What it takes to have this done, besides `jobs:write`."""
+        return (Permission.DELIVERIES_WRITE,) if self.wanted.deliveries else ()
 
 
 async def preview_bulk(rt: Runtime, actor: Actor, given: PreviewIn) -> Preview:
@@ -63,6 +70,8 @@ async def preview_bulk(rt: Runtime, actor: Actor, given: PreviewIn) -> Preview:
 
 async def start_bulk(rt: Runtime, actor: Actor, given: BulkIn) -> BulkAccepted:
     """Have it done by a job. A discard starts after ten seconds: until then, cancelling the job takes it back.
+
+    A cancel starts at once; `service.undo_job` of its job takes it back, while it goes on and ten seconds longer.
 
     Raises:
         InvalidError: as `preview_bulk`; or a canary for what is not tried.
@@ -83,9 +92,10 @@ async def start_bulk(rt: Runtime, actor: Actor, given: BulkIn) -> BulkAccepted:
         canary=given.canary,
         per_s=given.per_s,
         expected=preview.touched,
+        lacks=tuple(sorted(each for each in Permission if not actor.may(each))),
     )
     id_ = new_id("job")
-    starts_at = now + _UNDO_MS if given.action == "discard" else now
+    starts_at = now + UNDO_MS if given.action == "discard" else now
     async with rt.database.write() as session:
         new = NewJob(
             id=id_,
@@ -97,6 +107,9 @@ async def start_bulk(rt: Runtime, actor: Actor, given: BulkIn) -> BulkAccepted:
             created_by=actor.name,
         )
         await add_job(session, new)
+        if given.action == "cancel":
+            row = {"job_id": id_, "act": "cancel", "until": now + BULK_KEPT_MS, "done_at": now}
+            await session.execute(insert(UNDO).values(row | {"was": orjson.dumps({BULK: id_}).decode()}))
         detail = {"filter": given.filter.model_dump(mode="json", exclude_none=True), "touches": preview.touched}
         target = ("job", id_, BULK_TASK)
         await audit.append(rt, session, actor, f"job.bulk_{_PAST[given.action]}", target=target, detail=_short(detail))
@@ -105,8 +118,33 @@ async def start_bulk(rt: Runtime, actor: Actor, given: BulkIn) -> BulkAccepted:
     return BulkAccepted(job_id=id_, starts_at=rfc3339(starts_at))
 
 
+async def undo_bulk(session: AsyncSession, actor: Actor, row: Any) -> str:
+    """Stop a bulk cancel, and make the job that takes back what it called off, within a transaction; that job's id.
+
+    `row` is the job of the bulk cancel. Who calls has checked the actor, and kicks it and audits it.
+    """
+    now = now_ms()
+    given = BulkPayload.model_validate_json(row.payload)
+    await (await session.connection()).run_sync(lambda sync: cancel_on(sync, [row.id], now=now, by=actor.name))
+    payload = given.model_copy(update={"action": "undo", "of": row.id})
+    new = NewJob(
+        task=BULK_TASK,
+        payload=payload.model_dump(mode="json"),
+        priority=2,
+        tenant=row.tenant,
+        created_by=actor.name,
+        parent_id=row.id,
+    )
+    return await add_job(session, new)
+
+
 def steps_of(payload: BulkPayload) -> list[Branch]:
     """Where to go through what is touched, one branch after the other."""
+    if payload.action == "undo":
+        # What of it that cancel called off is known of each.
+        wanted, before = payload.wanted, payload.before
+        until = before if wanted.until is None else min(wanted.until, before)
+        return list(branches(replace(wanted, state=JobState.CANCELLED.value, until=until)))
     return list(_touched(payload.wanted, payload.states, payload.before))
 
 

@@ -17,11 +17,13 @@ from novapulse.core.clock import now_ms
 from novapulse.core.database import table_of
 from novapulse.core.runtime import Runtime
 from novapulse.jobs import acts
+from novapulse.jobs.acts import BULK, UNDO_MS
 from novapulse.jobs.bulk import BULK_TASK, BulkPayload, steps_of
 from novapulse.jobs.enqueue import JOB, kick
-from novapulse.jobs.models import JobBulk, JobState
+from novapulse.jobs.listing import UNDO
+from novapulse.jobs.models import OPEN_STATES, JobBulk, JobState
 from novapulse.jobs.selecting import DELIVERY, STATE_OF, STATUS_OF, WINDOW, Branch, key_of
-from novapulse.jobs.tasks import JobContext, PutOff, task
+from novapulse.jobs.tasks import TASKS, JobContext, PutOff, task
 from novapulse.webhooks import deliveries
 from novapulse.webhooks.ingest import enqueue_deliveries
 
@@ -63,10 +65,19 @@ class _Place:
         }
 
 
-@task(BULK_TASK, queue="workflow", payload=BulkPayload, max_attempts=10, timeout_s=24 * 3600.0)
+@task(
+    BULK_TASK,
+    queue="workflow",
+    payload=BulkPayload,
+    max_attempts=10,
+    timeout_s=24 * 3600.0,
+    needs=BulkPayload.needs,
+)
 async def run_bulk(job: JobContext, payload: BulkPayload) -> dict[str, Any]:
     """Retries, cancels or discards all jobs that a filter finds."""
     rt = job.rt
+    if payload.action == "undo":
+        await _await_end(rt, payload.of)
     place = await _load(rt, job.id)
     steps = steps_of(payload)
     while True:
@@ -76,6 +87,8 @@ async def run_bulk(job: JobContext, payload: BulkPayload) -> dict[str, Any]:
                 await job.log(why, "warning")
                 return {"stopped": why, **place.numbers()}
         if place.branch >= len(steps):
+            if payload.action == "cancel":
+                await _bound_undo(rt, job.id)
             await job.log(f"Done: {_words(payload, place)}.")
             return {"stopped": None, **place.numbers()}
         place = await _step(job, payload, place, steps)
@@ -112,7 +125,7 @@ async def _step(job: JobContext, payload: BulkPayload, place: _Place, steps: Seq
         return done, after
 
     done, after = await rt.database.run_write(act)
-    if payload.action == "retry":
+    if payload.action in ("retry", "undo"):
         await _enqueue(rt, branch, done)
     await asyncio.sleep(len(done) / payload.per_s)
     return after
@@ -123,24 +136,71 @@ def _act(
 ) -> list[tuple[str, str]]:
     """Do it; the ids it was done to, and their queues."""
     now, by = now_ms(), f"{job.created_by} (bulk {job.id})"
+    if payload.action == "undo":
+        return _take_back(connection, branch, ids, payload, by)
     if branch.kind == "dlv":
         if payload.action == "retry":
             statuses = [STATUS_OF[JobState(state)].value for state in payload.states]
             moved = deliveries.retry_on(connection, ids, statuses, now=now, by=job.created_by)
         else:
+            was = deliveries.as_they_were(connection, ids)
             moved = deliveries.cancel_on(connection, ids, now=now, by=job.created_by)
+            acts.remember_bulk(connection, job.id, {id_: was[id_] for id_ in moved}, now=now)
         return [(id_, "webhook") for id_ in moved]
     ids = [id_ for id_ in ids if id_ != job.id]  # not this very job
     j = JOB.c
     queues = {row.id: row.queue for row in connection.execute(select(j.id, j.queue).where(j.id.in_(ids)))}
     if payload.action == "retry":
+        if payload.lacks:
+            ids = _allowed(connection, ids, payload)
         moved = acts.retry_on(connection, ids, payload.states, now=now, by=by)
     elif payload.action == "cancel":
+        was = acts.as_they_were(connection, ids)
         called_off, stopping = acts.cancel_on(connection, ids, now=now, by=by)
+        acts.remember_bulk(connection, job.id, {id_: was[id_] for id_ in called_off}, now=now)
         moved = [*called_off, *stopping]
     else:
         moved = acts.discard_on(connection, ids, payload.states)
     return [(id_, queues[id_]) for id_ in moved]
+
+
+def _take_back(
+    connection: Connection, branch: Branch, ids: Sequence[str], payload: BulkPayload, by: str
+) -> list[tuple[str, str]]:
+    called_off = acts.recall_bulk(connection, payload.of, ids)
+    if branch.kind == "dlv":
+        return [(id_, "webhook") for id_ in deliveries.restore_on(connection, called_off)]
+    back = acts.restore_on(connection, called_off, now=now_ms(), by=by)
+    j = JOB.c
+    return [(row.id, row.queue) for row in connection.execute(select(j.id, j.queue).where(j.id.in_(back)))]
+
+
+def _allowed(connection: Connection, ids: Sequence[str], payload: BulkPayload) -> list[str]:
+    """Those that whoever asked may have run."""
+    lacks, j = set(payload.lacks), JOB.c
+    guarded = [name for name, each in TASKS.items() if each.needs]
+    found = connection.execute(select(j.id, j.task, j.payload).where(j.id.in_(ids), j.task.in_(guarded)))
+    refused = {row.id for row in found if lacks & TASKS[row.task].needs_of(row.payload)}
+    return [id_ for id_ in ids if id_ not in refused]
+
+
+async def _await_end(rt: Runtime, job_id: str) -> None:
+    """See that the bulk cancel that is taken back has stopped; come back later while it has not.
+
+    Raises:
+        PutOff: it has to be waited for.
+    """
+    async with rt.database.read() as session:
+        state = (await session.execute(select(JOB.c.state).where(JOB.c.id == job_id))).scalar_one_or_none()
+    if state in [each.value for each in OPEN_STATES]:
+        raise PutOff("waits until what it takes back has stopped", 0.5)
+
+
+async def _bound_undo(rt: Runtime, job_id: str) -> None:
+    """All is done: from now on it can be taken back for ten seconds."""
+    u = UNDO.c
+    left = update(UNDO).where(u.job_id == job_id, u.act == "cancel", u.was.contains(f'"{BULK}"'))
+    await rt.database.run_write(lambda connection: connection.execute(left.values(until=now_ms() + UNDO_MS)))
 
 
 async def _enqueue(rt: Runtime, branch: Branch, done: Sequence[tuple[str, str]]) -> None:
@@ -243,10 +303,12 @@ def _tell(job: JobContext, payload: BulkPayload, place: _Place) -> None:
 
 
 def _words(payload: BulkPayload, place: _Place) -> str:
-    done = {"retry": "retried", "cancel": "cancelled or stopped", "discard": "discarded"}[payload.action]
+    done = {"retry": "retried", "cancel": "cancelled or stopped", "discard": "discarded", "undo": "taken back"}[
+        payload.action
+    ]
     words = f"{place.touched:,} of {max(payload.expected, place.seen):,} {done}"
     if place.skipped:
-        words += f", {place.skipped:,} left alone (changed meanwhile)"
+        words += f", {place.skipped:,} left alone (changed meanwhile, or not theirs)"
     if payload.canary is not None:
         words += f", {place.succeeded:,} succeeded, {place.failures:,} failed again"
     return words

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from novapulse.core import exact, trace
+from novapulse.core.actor import Permission
 from novapulse.core.runtime import Runtime
 from novapulse.core.version import VERSION
 from novapulse.jobs.tasks import GiveUp, JobContext, RetryLater, task
@@ -55,7 +56,16 @@ class _Out:
         self.sender = Sender(guard, user_agent=f"NovaPulse/{VERSION}")
 
 
-@task("http.request", queue="workflow", payload=HttpRequest, max_attempts=5, timeout_s=150, api=True)
+@task(
+    "http.request",
+    queue="workflow",
+    payload=HttpRequest,
+    max_attempts=5,
+    timeout_s=150,
+    api=True,
+    # As the step `http` of a workflow: to have NovaPulse call a URL of one's choice is what a webhook is.
+    needs=(Permission.WEBHOOKS_WRITE,),
+)
 async def http_request(job: JobContext, payload: HttpRequest) -> dict[str, Any]:
     """Calls a URL; any answer but 2xx is a failure. The header Idempotency-Key is the job's id at each attempt."""
     headers = {name.lower(): value for name, value in payload.headers.items()} | {

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from novapulse.core.actor import Actor, Permission
@@ -15,6 +15,7 @@ from novapulse.core.database import table_of
 from novapulse.core.errors import InvalidError, NotFoundError
 from novapulse.core.pagination import LIMIT_DEFAULT, decode_cursor, encode_cursor
 from novapulse.core.runtime import Runtime
+from novapulse.jobs.acts import BULK
 from novapulse.jobs.enqueue import JOB
 from novapulse.jobs.models import JobAttempt, JobLog, JobUndo
 from novapulse.jobs.schemas import JobDetail, JobPage, JobView
@@ -158,7 +159,7 @@ async def _views(session: AsyncSession, rows: list[Any]) -> list[JobView]:
 
 async def _undos(session: AsyncSession, ids: list[str]) -> dict[str, Any]:
     u = UNDO.c
-    live = or_(u.until > now_ms(), u.act == "discard")
+    live = and_(or_(u.until > now_ms(), u.act == "discard"), u.act != BULK)
     return {row.job_id: row for row in (await session.execute(select(UNDO).where(u.job_id.in_(ids), live))).all()}
 
 

@@ -30,7 +30,7 @@ from novapulse.jobs.listing import view_of
 from novapulse.jobs.models import Schedule
 from novapulse.jobs.schemas import CronIn, CronView, JobView, ScheduleIn, SchedulePatch, ScheduleView
 from novapulse.jobs.service import find_open_task, tenant_for
-from novapulse.jobs.tasks import TASKS, Task, find_task
+from novapulse.jobs.tasks import TASKS, Task, find_task, require_needs
 from novapulse.security import audit
 
 SCHEDULE = table_of(Schedule)
@@ -77,9 +77,11 @@ async def create_schedule(rt: Runtime, actor: Actor, given: ScheduleIn) -> Sched
 
     Raises:
         InvalidError: task, payload, cron expression or time zone are not what they have to be; with the place.
+        ForbiddenError: the task does what the actor may not.
     """
     actor.require(Permission.JOBS_WRITE)
-    find_open_task(given.task)
+    task = find_open_task(given.task)
+    require_needs(actor, task.name, task.check(given.payload))
     async with rt.database.write() as session:
         id_ = await add_schedule(session, actor, given)
         await audit.append(rt, session, actor, "schedule.created", **_facts(id_, given.name, given.task, given.cron))
@@ -128,6 +130,9 @@ async def update_schedule(rt: Runtime, actor: Actor, schedule_id: str, patch: Sc
             if MASK in exact.dumps(changes["payload"]):
                 raise InvalidError.at("/payload", "holds a value that is not shown: leave it out, or write it anew")
             changes["payload"] = _checked(find_open_task(row.task), changes["payload"])
+            require_needs(actor, row.task, changes["payload"])
+        if changes.get("enabled"):
+            require_needs(actor, row.task, row.payload)
         if "cron" in changes:
             changes["cron"] = " ".join(changes["cron"].split())
         after = {name: changes.get(name, getattr(row, name)) for name in ("cron", "timezone", "enabled")}
@@ -166,6 +171,7 @@ async def run_schedule(rt: Runtime, actor: Actor, schedule_id: str) -> JobView:
     actor.require(Permission.JOBS_WRITE)
     async with rt.database.write() as session:
         row = await _find(session, actor, schedule_id, lock=True)
+        require_needs(actor, row.task, row.payload)
         try:
             id_ = await add_job(session, _job(row, new_id("job"), by=actor.name))
         except ConflictError:

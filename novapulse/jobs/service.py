@@ -21,12 +21,13 @@ from novapulse.core.actor import Actor, Permission
 from novapulse.core.clock import now_ms
 from novapulse.core.errors import ConflictError, FieldError, InvalidError
 from novapulse.core.runtime import Runtime
-from novapulse.jobs.acts import TOUCHES, WAITS, cancel_on, note, retry_on
+from novapulse.jobs import bulk
+from novapulse.jobs.acts import BULK, TOUCHES, UNDO_MS, WAITS, cancel_on, note, retry_on
 from novapulse.jobs.enqueue import JOB, NewJob, kick, make_job
 from novapulse.jobs.listing import UNDO, find_job, get_job, list_jobs, view_of
 from novapulse.jobs.models import JobState
 from novapulse.jobs.schemas import JobIn, JobView, TaskView
-from novapulse.jobs.tasks import TASKS, Task
+from novapulse.jobs.tasks import TASKS, Task, require_needs
 from novapulse.security import audit
 from novapulse.webhooks import deliveries
 
@@ -35,7 +36,6 @@ __all__ = [
 ]  # fmt: skip
 
 T = TypeVar("T")
-UNDO_MS = 10_000
 _TOO_LATE = "There is nothing to take back: that goes for ten seconds."
 _j = JOB.c
 
@@ -45,10 +45,12 @@ async def create_job(rt: Runtime, actor: Actor, given: JobIn) -> JobView:
 
     Raises:
         InvalidError: no such task, or a payload that it does not take; with the place.
+        ForbiddenError: the task does what the actor may not.
         ConflictError: a job with the same unique key is open.
     """
     actor.require(Permission.JOBS_WRITE)
     task = find_open_task(given.task)
+    require_needs(actor, task.name, task.check(given.payload))
     new = NewJob(
         task=task.name,
         payload=given.payload,
@@ -114,6 +116,7 @@ async def retry_job(rt: Runtime, actor: Actor, job_id: str) -> JobView:
 
     Raises:
         NotFoundError: none of this id that the actor may see.
+        ForbiddenError: it does what the actor may not.
         ConflictError: it waits or runs already, or another open job has its unique key.
     """
     actor.require(Permission.JOBS_WRITE)
@@ -122,6 +125,7 @@ async def retry_job(rt: Runtime, actor: Actor, job_id: str) -> JobView:
         return await view_of(rt, job_id)
     async with rt.database.write() as session:
         row = await find_job(session, actor, job_id, lock=True)
+        require_needs(actor, row.task, row.payload)
         if row.state not in TOUCHES["retry"]:
             raise ConflictError(
                 "This job is running now." if row.state == JobState.ACTIVE else "This job waits for its turn already."
@@ -189,27 +193,36 @@ async def discard_job(rt: Runtime, actor: Actor, job_id: str) -> JobView:
 
 
 async def undo_job(rt: Runtime, actor: Actor, job_id: str) -> JobView:
-    """Take back a cancel or a discard of the last ten seconds.
+    """Take back a cancel or a discard of the last ten seconds. Of a bulk cancel: all that it called off, by a job.
+
+    A bulk cancel can be taken back while it goes on and for ten seconds after it; what is returned is that job.
 
     Raises:
         NotFoundError: none of this id that the actor may see.
+        ForbiddenError: it does what the actor may not.
         ConflictError: there is nothing to take back, it is too late, or the job has gone on since.
     """
     actor.require(Permission.JOBS_WRITE)
     now = now_ms()
     if job_id.startswith("dlv_"):
         return await _undo_delivery(rt, actor, job_id, now)
+    back_id: str | None = None
     async with rt.database.write() as session:
         # Who deletes the row is who takes it back: once.
         taken = await session.execute(
-            delete(UNDO).where(UNDO.c.job_id == job_id, UNDO.c.until > now).returning(UNDO.c.was, UNDO.c.done_at)
+            delete(UNDO)
+            .where(UNDO.c.job_id == job_id, UNDO.c.until > now, UNDO.c.act != BULK)
+            .returning(UNDO.c.was, UNDO.c.done_at)
         )
         undo = taken.one_or_none()
         row = await find_job(session, actor, job_id, lock=True)
+        require_needs(actor, row.task, row.payload)
         if undo is None:
             raise ConflictError(_TOO_LATE)
         was: dict[str, Any] = orjson.loads(undo.was)
-        if was["state"] in WAITS:
+        if BULK in was:
+            back_id = await bulk.undo_bulk(session, actor, row)
+        elif was["state"] in WAITS:
             # Cancelled by that act, and by nothing since.
             back = update(JOB).where(_j.id == job_id, _j.state == JobState.CANCELLED.value)
             back = back.where(_j.finished_at == undo.done_at).values(was | {"finished_at": None, "enqueued_at": 0})
@@ -222,6 +235,9 @@ async def undo_job(rt: Runtime, actor: Actor, job_id: str) -> JobView:
                 raise ConflictError("This job has gone on since: there is nothing to take back.")
         await _on(session, lambda sync: note(sync, [job_id], f"Taken back by {actor.name}.", now=now))
         await audit.append(rt, session, actor, "job.undone", target=_target(row), detail={"task": row.task})
+    if back_id is not None:
+        await kick(rt, row.queue, [back_id])
+        return await view_of(rt, back_id)
     if was["state"] == JobState.WAITING:
         await kick(rt, row.queue, [job_id])
     return await view_of(rt, job_id)
@@ -249,7 +265,7 @@ async def pin_job(rt: Runtime, actor: Actor, job_id: str, pinned: bool) -> JobVi
 async def _undo_delivery(rt: Runtime, actor: Actor, id_: str, now: int) -> JobView:
     u = UNDO.c
     async with rt.database.read() as session:
-        undo = (await session.execute(select(UNDO).where(u.job_id == id_, u.until > now))).one_or_none()
+        undo = (await session.execute(select(UNDO).where(u.job_id == id_, u.until > now, u.act != BULK))).one_or_none()
     if undo is None:
         await deliveries.get_delivery(rt, actor, id_)  # 404 of what they may not see
         raise ConflictError(_TOO_LATE)

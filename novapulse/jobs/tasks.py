@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import importlib
 import random as _random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from novapulse.core.actor import Actor, Permission
 from novapulse.core.errors import FieldError, InvalidError
 from novapulse.core.runtime import Runtime
 
@@ -95,6 +96,18 @@ class Task:
     timeout_s: float
     backoff: Backoff
     api: bool  # anybody with the permission may ask for it by name; else only the service that owns it does
+    needs: Collection[Permission] | Callable[[Any], Collection[Permission]] = ()
+
+    def needs_of(self, payload: BaseModel | str) -> frozenset[Permission]:
+        """What somebody must be allowed, besides `jobs:write`, to have a job with this payload (or its JSON) run."""
+        if not callable(self.needs):
+            return frozenset(self.needs)
+        if isinstance(payload, str):
+            try:
+                payload = self.payload.model_validate_json(payload)
+            except ValidationError:
+                return frozenset()  # it does not fit this version of the task, and ends when it is run
+        return frozenset(self.needs(payload))
 
     def check(self, payload: object) -> BaseModel:
         """The payload as its model.
@@ -102,8 +115,6 @@ class Task:
         Raises:
             InvalidError: it is not one; says where.
         """
-        from pydantic import ValidationError
-
         try:
             return self.payload.model_validate(payload)
         except ValidationError as error:
@@ -126,14 +137,18 @@ def task(
     timeout_s: float = 300.0,
     backoff: Backoff | None = None,
     api: bool = False,
+    needs: Collection[Permission] | Callable[[P], Collection[Permission]] = (),
 ) -> Callable[[Callable[[JobContext, P], Awaitable[Any]]], Callable[[JobContext, P], Awaitable[Any]]]:
-    """Declare a task. Its result must be JSON."""
+    """Declare a task. Its result must be JSON.
+
+    Who makes a job of it, or has one run again, needs `jobs:write` and `needs`, which may depend on the payload.
+    """
 
     def declare(run: Callable[[JobContext, P], Awaitable[Any]]) -> Callable[[JobContext, P], Awaitable[Any]]:
         if name in TASKS and TASKS[name].run.__module__ != run.__module__:
             raise ValueError(f"two tasks are named '{name}'")
         about = (run.__doc__ or "").strip().partition("\n")[0]
-        TASKS[name] = Task(name, queue, payload, run, about, max_attempts, timeout_s, backoff or Backoff(), api)
+        TASKS[name] = Task(name, queue, payload, run, about, max_attempts, timeout_s, backoff or Backoff(), api, needs)
         return run
 
     return declare
@@ -151,6 +166,17 @@ def find_task(name: str) -> Task:
             "/task", f"there is no task '{name[:100]}'; there are {', '.join(sorted(TASKS)) or 'none'}"
         )
     return found
+
+
+def require_needs(actor: Actor, task_name: str, payload: BaseModel | str) -> None:
+    """Check that an actor may have a job with this payload run.
+
+    Raises:
+        ForbiddenError: it does what the actor may not.
+    """
+    task = TASKS.get(task_name)
+    for permission in sorted(() if task is None else task.needs_of(payload)):
+        actor.require(permission)
 
 
 def load_tasks(modules: Iterable[str]) -> None:

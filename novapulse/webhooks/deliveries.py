@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from redis.exceptions import RedisError
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from novapulse.core.actor import Actor, Permission
@@ -163,15 +163,24 @@ async def restore_delivery(
 ) -> DeliveryView:
     """Take back the cancel of that moment (ms): the delivery is what it was before.
 
+    Of an ordered webhook it takes its place again, and what comes after it waits for it.
+
     Raises:
         NotFoundError: none of this id that the actor may see.
-        ConflictError: it has gone on since.
+        ConflictError: it has gone on since, or its place in the order is past.
     """
     actor.require(Permission.DELIVERIES_WRITE)
     async with rt.database.write() as session:
         delivery = await _find(session, actor, delivery_id, lock=True)
         if delivery.status != DeliveryStatus.CANCELLED or delivery.finished_at != cancelled_at:
             raise ConflictError("This delivery has gone on since: there is nothing to take back.")
+        webhook = await session.get_one(Webhook, delivery.webhook_id)
+        connection = await session.connection()
+        if webhook.ordered and await connection.run_sync(_is_overtaken, webhook.id, delivery_id, cancelled_at):
+            raise ConflictError(
+                "This webhook sends in order, and later deliveries were sent since: this one would come after them. "
+                "Retry it if that does no harm."
+            )
         delivery.status = was["status"]
         delivery.next_attempt_at = was["next_attempt_at"]
         delivery.reason = was["reason"]
@@ -220,6 +229,45 @@ def cancel_on(connection: Connection, ids: Sequence[str], *, now: int, by: str) 
     for webhook_id in sorted(connection.execute(select(w.id).where(w.id.in_(webhooks), w.ordered.is_(True))).scalars()):
         release_next(connection, webhook_id, now=now)
     return sorted(row.id for row in done)
+
+
+def as_they_were(connection: Connection, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Deliveries that wait, by id, with what of them a cancel changes; locked, where the database does that."""
+    d = _DELIVERY.c
+    waiting = d.status.in_([DeliveryStatus.PENDING.value, DeliveryStatus.RETRYING.value])
+    found = select(d.id, d.status, d.next_attempt_at, d.reason).where(d.id.in_(ids), waiting).with_for_update()
+    return {
+        row.id: {"status": row.status, "next_attempt_at": row.next_attempt_at, "reason": row.reason}
+        for row in connection.execute(found)
+    }
+
+
+def restore_on(connection: Connection, called_off: Mapping[str, tuple[Mapping[str, Any], int]]) -> list[str]:
+    """Take back cancels of those moments (ms); those it was done for: none that has gone on or was overtaken."""
+    d, w = _DELIVERY.c, table_of(Webhook).c
+    found = select(d.id, d.webhook_id, w.ordered).join(table_of(Webhook), w.id == d.webhook_id)
+    done: list[str] = []
+    for row in connection.execute(found.where(d.id.in_(list(called_off))).order_by(d.id)).all():
+        was, at = called_off[row.id]
+        if row.ordered and _is_overtaken(connection, row.webhook_id, row.id, at):
+            continue
+        back = update(_DELIVERY).where(d.id == row.id, d.status == DeliveryStatus.CANCELLED.value, d.finished_at == at)
+        moved = connection.execute(back.values(dict(was) | {"finished_at": None, "enqueued_at": 0}))
+        done += [row.id] if moved.rowcount else []
+    return done
+
+
+def _is_overtaken(connection: Connection, webhook_id: str, delivery_id: str, cancelled_at: int) -> bool:
+    """Whether a later delivery of an ordered webhook was tried since this one was called off."""
+    d = _DELIVERY.c
+    tried = or_(
+        d.status.in_([DeliveryStatus.SENDING.value, DeliveryStatus.RETRYING.value]),
+        and_(
+            d.status.in_([DeliveryStatus.DELIVERED.value, DeliveryStatus.FAILED.value]), d.finished_at >= cancelled_at
+        ),
+    )
+    later = select(d.id).where(d.webhook_id == webhook_id, d.id > delivery_id, tried)
+    return connection.execute(later.limit(1)).first() is not None
 
 
 async def _find(session: AsyncSession, actor: Actor, delivery_id: str, *, lock: bool = False) -> Delivery:

@@ -213,3 +213,89 @@ async def test_deliveries_are_retried_and_cancelled_in_bulk(any_rt: Runtime) -> 
         assert (await api.post("/jobs/bulk/preview", json=body)).json()["touched"] == 4
         job = await work_off(any_rt, api, await start(api, "retry", {"state": "cancelled"}))
         assert job["result"]["touched"] == 0, "deliveries are not theirs to change"
+
+
+async def test_a_bulk_cancel_is_taken_back_as_it_was(any_rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk_task, "_STEP", 2)
+    waits = await make(any_rt, 5, "waiting", task="test.inner")
+    (later,) = await make(any_rt, 1, "delayed", task="test.inner", run_at=now_ms() + 3_600_000)
+    (before,) = await make(any_rt, 1, "cancelled", task="test.inner")
+    async with calling(any_rt, "*") as api:
+        job_id = await start(api, "cancel", {"queue": "report"})
+        await run_jobs(any_rt, ["workflow"])  # what is cancelled and taken back is of another queue
+        job = (await api.get(f"/jobs/{job_id}")).json()
+        assert await states(any_rt, [*waits, later]) == ["cancelled"] * 6
+        assert job["undo_until"] is not None, "for ten seconds after it is done"
+        assert (await api.get(f"/jobs/{later}")).json()["undo_until"] is None, "all together, not one by one"
+        gone_on = waits.pop()
+        assert (await api.post(f"/jobs/{gone_on}/discard")).status_code == 200
+        back = (await api.post(f"/jobs/{job_id}/undo")).json()
+        assert (back["task"], back["parent_id"]) == ("jobs.bulk", job_id)
+        problem(await api.post(f"/jobs/{job_id}/undo"), 409)
+        await run_jobs(any_rt, ["workflow"])
+        done = (await api.get(f"/jobs/{back['id']}")).json()
+        assert (done["state"], done["result"]["touched"]) == ("completed", 5)
+        assert await states(any_rt, [*waits, later, gone_on, before]) == [
+            *["waiting"] * 4, "delayed", "cancelled", "cancelled",
+        ]  # fmt: skip
+        assert len((await api.get("/audit?action=job.undone")).json()["data"]) == 1
+        # Ten seconds later it is too late.
+        job_id = await start(api, "cancel", {"queue": "report"})
+        await run_jobs(any_rt, ["workflow"])
+        async with any_rt.database.write() as session:
+            await session.execute(text("UPDATE job_undo SET until = until - 10001 WHERE act = 'cancel'"))
+        problem(await api.post(f"/jobs/{job_id}/undo"), 409)
+
+
+async def test_a_delivery_in_order_takes_its_place_again_or_stays_called_off(any_rt: Runtime) -> None:
+    async def deliveries() -> list[tuple[str, str, int | None]]:
+        async with any_rt.database.read() as session:
+            found = await session.execute(text("SELECT id, status, next_attempt_at FROM delivery ORDER BY id"))
+            return [tuple(row) for row in found]  # type: ignore[misc]
+
+    async with calling(any_rt, "*") as api:
+        await api.post("/webhooks", json={"url": PUBLIC_URL, "ordered": True})
+        for n in range(3):
+            await api.post("/events", json={"type": "a.b", "data": n})
+        before = await deliveries()
+        job_id = await start(api, "cancel", {"queue": "webhook"})
+        await work_off(any_rt, api, job_id)
+        assert [status for _, status, _ in await deliveries()] == ["cancelled"] * 3
+        back = (await api.post(f"/jobs/{job_id}/undo")).json()
+        await work_off(any_rt, api, back["id"])
+        assert await deliveries() == before
+        # One by one as well, until a later one was sent.
+        first, last = before[0][0], before[2][0]
+        assert (await api.post(f"/jobs/{first}/cancel")).status_code == 200
+        assert (await api.post(f"/jobs/{first}/undo")).json()["state"] == "waiting"
+        assert (await api.post(f"/jobs/{first}/cancel")).status_code == 200
+        async with any_rt.database.write() as session:
+            sent = text("UPDATE delivery SET status = 'delivered', finished_at = :now WHERE id = :id")
+            await session.execute(sent, {"now": now_ms() + 1, "id": last})
+        said = problem(await api.post(f"/jobs/{first}/undo"), 409)
+        assert "sends in order" in said["detail"]
+        assert [status for _, status, _ in await deliveries()] == ["cancelled", "pending", "delivered"]
+
+
+async def test_to_have_a_job_run_again_takes_what_it_takes_to_make_it(rt: Runtime) -> None:
+    call = {"task": "http.request", "payload": {"url": PUBLIC_URL}}
+    cron = {"name": "Call", "cron": "0 3 * * *", **call}
+    async with calling(rt, "*") as api:
+        made = (await api.post("/jobs", json=call)).json()["id"]
+        schedule = (await api.post("/schedules", json=cron)).json()["id"]
+        bulk = await start(api, "cancel", {"queue": "webhook"})
+        inner = await start(api, "cancel", {"queue": "email"})
+        await run_jobs(rt, ["workflow"])
+        async with rt.database.write() as session:
+            await session.execute(text("UPDATE job SET state = 'dead', finished_at = 1"))
+    async with calling(rt, "jobs:read", "jobs:write") as api:
+        problem(await api.post("/jobs", json=call), 403)
+        problem(await api.post("/schedules", json=cron), 403)
+        problem(await api.post(f"/schedules/{schedule}/run"), 403)
+        for job_id in (made, bulk, inner):
+            problem(await api.post(f"/jobs/{job_id}/retry"), 403)
+        job = await work_off(rt, api, await start(api, "retry", {"state": "dead"}))
+        assert (job["result"]["touched"], job["result"]["skipped"]) == (0, 3)
+    async with calling(rt, "jobs:read", "jobs:write", "webhooks:write", "deliveries:write") as api:
+        assert (await api.post(f"/jobs/{made}/retry")).status_code == 202
+        assert (await api.post(f"/jobs/{bulk}/retry")).status_code == 202
