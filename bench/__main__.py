@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import dashboards, deliveries, footprint, ingest, isolation, jobs, report, rolling, stats
+from bench import dashboards, deliveries, footprint, ingest, isolation, jobs, metrics, report, rolling, stats
 
 _BENCHMARKS = {
     "deliveries": deliveries.main,
@@ -16,6 +16,7 @@ _BENCHMARKS = {
     "rolling": rolling.main,
     "stats": stats.main,
     "dashboards": dashboards.main,
+    "metrics": metrics.main,
 }
 
 
