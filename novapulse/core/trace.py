@@ -17,7 +17,7 @@ from structlog.contextvars import clear_contextvars
 
 _GIVEN = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
-_RANDOM_BITS = 56  # of a trace id, its last: those are random (W3C Trace Context 2, 3.2.2.4), also in ids like ours
+_RANDOM_BITS = 32  # of a trace id, its last: those are random also where it is an id of ours, which counts before them
 
 
 class Place(NamedTuple):
