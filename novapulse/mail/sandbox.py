@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import textwrap
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import cache, wraps
@@ -38,11 +39,13 @@ STEPS_MAX = 20_000  # rounds of all loops of one part together
 _TEXT_MAX = 256 * 1024
 _VALUE_MAX = 1024 * 1024  # characters of a value that is worked on, with all that is in it
 _WORK_MAX = 128 * 1024 * 1024  # of all values that the filters of one part take and make
+_CPU_MAX_S = 0.5  # of the thread, for one part; looked at between steps, of which each takes 0.2 s at most
 _BITS_MAX = 1_024
 _DIGITS_MAX = 15
 _STEPS = "__steps"
 _BOUNDED = "bounded__"
 _CONCAT = "concat__"
+_SEEN = "seen__"
 
 _FILTERS = (
     "abs", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "filesizeformat", "first", "float",
@@ -73,12 +76,36 @@ class _Runaway(Exception):  # noqa: N818 - it is one
     """A template that does more than it may."""
 
 
-# What is left of the work that one part may do.
-_LEFT: ContextVar[list[int] | None] = ContextVar("left", default=None)
+class _Budget:
+    """What is left of what one part may do."""
+
+    __slots__ = ("_until", "work")
+
+    def __init__(self) -> None:
+        self.work = _WORK_MAX
+        self._until = time.thread_time() + _CPU_MAX_S  # by the thread's own clock: a busy machine is not its fault
+
+    def look(self) -> None:
+        if time.thread_time() > self._until:
+            raise _Runaway("takes longer than a message needs")
 
 
-class _Joins(NodeTransformer):
-    """Has `a ~ b` done by a filter, which is measured."""
+_LEFT: ContextVar[_Budget | None] = ContextVar("left", default=None)
+
+
+class _Measured(NodeTransformer):
+    """Has `a ~ b` done by a filter, which is measured; and so is what is compared, since `in` looks through all of it."""
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802 - as Jinja names it
+        self.generic_visit(node)
+        for operand in node.ops:
+            operand.expr = nodes.Filter(operand.expr, _SEEN, [], [], None, None, lineno=node.lineno)
+        return node
+
+    def visit_Test(self, node: nodes.Test) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        node.args = [nodes.Filter(each, _SEEN, [], [], None, None, lineno=node.lineno) for each in node.args]
+        return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802 - as Jinja names it
         self.generic_visit(node)
@@ -92,8 +119,8 @@ class _Language(ImmutableSandboxedEnvironment):
     def __init__(self, *, html: bool) -> None:
         super().__init__(autoescape=html, undefined=StrictUndefined, finalize=_sized)
         ours: dict[str, Any] = {"replace": _replace, "join": _join, "round": _round, "wordwrap": _wordwrap}
-        known: dict[str, Any] = self.filters | ours | {_CONCAT: _concat}
-        self.filters: dict[str, Any] = {name: _measured(known[name]) for name in (*_FILTERS, _CONCAT)}
+        known: dict[str, Any] = self.filters | ours | {_CONCAT: _concat, _SEEN: _seen}
+        self.filters: dict[str, Any] = {name: _measured(known[name]) for name in (*_FILTERS, _CONCAT, _SEEN)}
         self.filters[_BOUNDED] = _bounded
         self.globals: dict[str, Any] = {}
 
@@ -145,7 +172,7 @@ class Part:
             self.variables: frozenset[str] = frozenset(meta.find_undeclared_variables(tree))
             for loop in list(tree.find_all(nodes.For)):
                 loop.iter = nodes.Filter(loop.iter, _BOUNDED, [], [], None, None, lineno=loop.lineno)
-            _Joins().visit(tree)
+            _Measured().visit(tree)
             # Its file name is what errors at run time are found by.
             code = self._language.compile(tree, name, f"<{name}>")
             self._template = self._language.template_class.from_code(self._language, code, {})
@@ -162,7 +189,7 @@ class Part:
         """
         made: list[str] = []
         size = 0
-        before = _LEFT.set([_WORK_MAX])
+        before = _LEFT.set(_Budget())
         try:
             for piece in self._template.generate({**values, _STEPS: [STEPS_MAX]}):
                 size += len(piece)
@@ -230,7 +257,10 @@ def _measured(work: Callable[..., Any]) -> Callable[..., Any]:
 
 def _counted(items: Iterator[Any]) -> Iterator[Any]:
     total = 0
+    left = _LEFT.get()
     for item in items:
+        if left is not None:
+            left.look()
         total += _size(item)
         if total > _VALUE_MAX:
             raise _too_large()
@@ -263,13 +293,18 @@ def _spend(size: int) -> None:
         raise _too_large()
     left = _LEFT.get()
     if left is not None:
-        left[0] -= size
-        if left[0] < 0:
+        left.work -= size
+        if left.work < 0:
             raise _Runaway("does more work than a message needs")
+        left.look()
 
 
 def _too_large() -> _Runaway:
     return _Runaway(f"makes more than {_VALUE_MAX // 1024} KiB")
+
+
+def _seen(value: Any) -> Any:
+    return value
 
 
 @pass_eval_context
@@ -286,7 +321,10 @@ def _round(value: Any, precision: int = 0, method: Any = "common") -> float:
 @pass_context
 def _bounded(context: Context, items: Iterable[Any]) -> Iterator[Any]:
     left: list[int] = context[_STEPS]
+    budget = _LEFT.get()
     for item in items:
+        if budget is not None:
+            budget.look()
         left[0] -= 1
         if left[0] < 0:
             raise _Runaway(f"its loops go round more than {STEPS_MAX:,} times")

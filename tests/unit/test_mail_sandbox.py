@@ -91,6 +91,19 @@ def test_what_may_not_be_said_is_refused_at_its_line(source: str, line: int | No
         ("{{ " + " * ".join(["n"] * 60) + " }}", {"n": 2**62}, "too large"),
         ("{{ t | wordwrap(10, wrapstring=t) }}", {"t": "x"}, "wrapstring"),
         ("a\n{{ 1 / n }}", {"n": 0}, "line 2: division by zero"),
+        # What each take milliseconds: seconds in all, within the limits of work and rounds.
+        (
+            "{% for a in n %}{% if 'x' in b %}{% endif %}{% endfor %}",
+            {"n": [0] * 19_000, "b": ["y"] * 60_000},
+            "message needs",
+        ),
+        ("{% if 'x' in b %}{% endif %}" * 2_000, {"b": ["y"] * 60_000}, "message needs"),
+        ("{{ b | select('in', b) | list | length }}", {"b": [str(n) for n in range(40_000)]}, "message needs"),
+        (
+            "{% for a in n %}{{ b | sort | first }}{% endfor %}",
+            {"n": [0] * 99, "b": [str(n) for n in range(70_000)]},
+            "message needs",
+        ),
     ],
 )
 def test_what_runs_away_is_stopped(source: str, values: dict[str, Any], words: str) -> None:
