@@ -79,8 +79,8 @@ class Watching:
         for other in rooms:
             if other.startswith(f"{_PREFIX}{what} ") and other != room:
                 await self.server.leave_room(sid, other, NAMESPACE)
-        if PAUSED in rooms:
-            return
+        if PAUSED in rooms or not self.server.manager.is_connected(sid, NAMESPACE):
+            return  # it was stopped, or has gone while the page was read
         topic = self._topics.setdefault(room, topic)
         # It may have changed between the page's own reading and now.
         topic.all_at = time.monotonic() + _EVERY_S

@@ -27,7 +27,8 @@ def overview_page() -> rx.Component:
             _checklist(),
             rx.fragment(),
         ),
-        rx.cond(LiveState.at == "", skeleton_rows(6), _live()),
+        # The first live change may come before the first snapshot, and tell no more than itself.
+        rx.cond(LiveState.overview.contains("rate"), _live(), skeleton_rows(6)),
         active="Overview",
         crumbs=[("Overview", None)],
     )

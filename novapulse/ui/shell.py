@@ -96,7 +96,8 @@ def page_head(title: str, text: str, *actions: rx.Component) -> rx.Component:
             rx.heading(title, size="6", as_="h1", letter_spacing="-0.02em"),
             rx.text(text, size="2", color="var(--gray-11)"),
         ),
-        rx.hstack(*actions, align="center"),
+        # What is offered is known a moment later than the rest: its place is kept.
+        *([rx.hstack(*actions, align="center", class_name="np-head-acts")] if actions else []),
         class_name="np-head",
     )
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.e2e.kitchen import BAKE, BURN, HOLDS_S, SIMMER, add, is_there, reaches, state_of
+from tests.e2e.kitchen import BAKE, BURN, HOLDS_S, LATER, SIMMER, add, is_there, reaches, state_of
 from tests.e2e.site import Site
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -176,6 +176,25 @@ def test_what_failed_is_retried_by_a_job_that_one_can_watch(page: Page, kitchen:
         job["attempt_count"] for job in kitchen.get("/jobs", fingerprint=fingerprint, limit="200")["data"]
     )
     assert sum(n > 2 for n in attempts) == 1
+
+
+def test_a_cancel_of_many_is_taken_back(page: Page, kitchen: Site) -> None:
+    word = uuid4().hex
+    late = [add(kitchen, LATER, cake=word) for _ in range(2)]
+    for each in late:
+        reaches(kitchen, each, "delayed")
+    page.goto(f"/jobs/list?state=delayed&q={word}")
+    expect(row(page, late[0])).to_be_visible()
+    page.get_by_test_id("select-all").click()
+    page.get_by_test_id("bulk-cancel").click()
+    page.get_by_test_id("bulk-confirm").click()
+    done = page.get_by_test_id("bulk-progress")
+    expect(done.get_by_test_id("bulk-says")).to_contain_text("2 of 2 cancelled")
+    expect(row(page, late[0])).to_have_count(0)
+    done.get_by_test_id("undo-now").click()
+    expect(done.get_by_test_id("bulk-says")).to_contain_text("taken back")
+    expect(row(page, late[0])).to_be_visible()
+    assert [state_of(kitchen, each) for each in late] == ["delayed"] * 2
 
 
 def test_a_job_says_what_went_wrong_and_can_be_put_right(page: Page, kitchen: Site) -> None:

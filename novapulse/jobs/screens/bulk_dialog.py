@@ -17,7 +17,8 @@ from novapulse.ui.parts import page_link
 _TITLES = {"retry": "Retry these jobs?", "cancel": "Cancel these jobs?", "discard": "Discard these jobs?"}
 _WORDS = {
     "retry": "They run again as soon as a worker is free; each gets one attempt more.",
-    "cancel": "What waits is not begun any more, and what runs is stopped. That is not taken back; it can be retried.",
+    "cancel": "What waits is not begun any more, and what runs is stopped. What waited can be put back until ten "
+    "seconds after; what ran can only be retried.",
     "discard": "They are deleted for good, ten seconds after you confirm. Until then it can be undone.",
 }
 _DO = {"retry": "Retry", "cancel": "Cancel them", "discard": "Discard"}
@@ -148,6 +149,10 @@ def _progress() -> rx.Component:
                 job_badge(s.state),
                 rx.text(s.says, size="2", role="status", custom_attrs={"data-testid": "bulk-says"}),
                 rx.spacer(),
+                rx.cond(
+                    s.may_undo & ~s.over,
+                    rx.button("Undo", on_click=s.undo, **button, custom_attrs={"data-testid": "bulk-undo"}),
+                ),
                 page_link("Open", to="/jobs/" + s.job_id, class_name="np-link"),
                 rx.cond(
                     s.over,
@@ -163,7 +168,11 @@ def _progress() -> rx.Component:
                 wrap="wrap",
                 width="100%",
             ),
-            undo_bar(text="It begins in ten seconds.", until=s.undo_until, on_undo=s.stop),
+            rx.cond(
+                s.over,
+                undo_bar(text="What waited can be put back.", until=s.undo_until, on_undo=s.undo),
+                undo_bar(text="It begins in ten seconds.", until=s.undo_until, on_undo=s.stop),
+            ),
             progress_bar(s.percent, "Progress of the act", margin_top="8px"),
             class_name="np-card np-num np-acting",
             aria_label="The act on many jobs",

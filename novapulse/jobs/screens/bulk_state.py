@@ -16,7 +16,7 @@ from novapulse.core.runtime import Runtime, current
 from novapulse.jobs.bulk import preview_bulk, start_bulk
 from novapulse.jobs.schemas import BulkIn, JobFilter, PreviewIn
 from novapulse.jobs.screens.shown import preview_shown
-from novapulse.jobs.service import cancel_job, get_job
+from novapulse.jobs.service import cancel_job, get_job, undo_job
 from novapulse.live.watching import Shown, Watching, show, this_socket
 from novapulse.security.handlers import handler, handler_actor
 from novapulse.ui import says
@@ -43,6 +43,7 @@ class BulkState(rx.State):
     percent: int = -1
     says: str = ""
     undo_until: str = ""
+    may_undo: bool = False  # what it called off can be put back
     _filter: str = ""  # JSON, which stays on the server
 
     @handler(Permission.JOBS_WRITE)
@@ -83,6 +84,7 @@ class BulkState(rx.State):
         self.undo_until = done.starts_at if parse_rfc3339(done.starts_at) > now_ms() + 1_000 else ""
         self.act, self.job_id = "", done.job_id
         self.state, self.over, self.percent, self.says = "waiting", False, 0, "It is about to begin."
+        self.may_undo = False
         self.started += 1
         await self._follow()
         return None
@@ -106,12 +108,23 @@ class BulkState(rx.State):
     async def stop(self) -> Any:
         """Do no more of it; what is done stays done."""
         try:
-            job = await cancel_job(current(), await handler_actor(self), self.job_id)
+            await cancel_job(current(), await handler_actor(self), self.job_id)
         except ProblemError as error:
             return says.error(error.detail)
-        self.state, self.over, self.undo_until = job.state, job.state in _ENDED, ""
-        if job.state == "cancelled":
-            self.says = "Stopped." if job.started_at else "Taken back: nothing was done."
+        self.undo_until = ""
+        await self._follow()
+        return None
+
+    @handler(Permission.JOBS_WRITE)
+    @rx.event
+    async def undo(self) -> Any:
+        """Have what a cancel called off put back, and show how far that is."""
+        try:
+            job = await undo_job(current(), await handler_actor(self), self.job_id)
+        except ProblemError as error:
+            return says.error(error.detail)
+        self.job_id, self.undo_until, self.may_undo = job.id, "", False
+        await self._follow()
         return None
 
     @handler(Permission.JOBS_READ)
@@ -134,15 +147,24 @@ async def _look(job_id: str, actor: Actor) -> Shown:
     job = await get_job(current(), actor, job_id)
     stopped = job.result.get("stopped") if isinstance(job.result, dict) else None
     said = stopped or job.progress_text or _WORDS.get(job.state, "")
+    if job.state == "dead":
+        said = job.error or "It failed."
+    elif job.state == "cancelled":
+        said = "Stopped." if job.started_at else "Taken back: nothing was done."
+    over = job.state in _ENDED
+    cancels = isinstance(job.payload, dict) and job.payload.get("action") == "cancel"
+    may_undo = cancels and job.undo_until is not None
     shown = {
         "state": job.state,
-        "over": job.state in _ENDED,
+        "over": over,
         "percent": 100 if job.state == "completed" else round((job.progress or 0) * 100),
-        "says": (job.error or "It failed.") if job.state == "dead" else said,
+        "says": said,
+        "may_undo": may_undo,
     }
     if job.state != "delayed":
-        shown["undo_until"] = ""
-    return Shown(shown, moves=not shown["over"])
+        # While a cancel goes on it can be taken back, too, but no seconds count.
+        shown["undo_until"] = job.undo_until if over and may_undo else ""
+    return Shown(shown, moves=not over or may_undo)
 
 
 async def look(

@@ -102,7 +102,10 @@ def facts(job: Any) -> rx.Component:
             "Its jobs",
             page_link(job["children"].to(str), to="/jobs/list?parent=" + job["id"].to(str), **link),
         ),
-        _if(job["trace"], "Trace", trace(job["trace"].to(str), job["trace_href"].to(str))),
+        rx.cond(
+            job["trace"] != "",
+            fact("Trace", trace(job["trace"].to(str), job["trace_href"].to(str)), across=True),
+        ),
         class_name="np-facts np-num",
     )
 

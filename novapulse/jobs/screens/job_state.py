@@ -6,7 +6,7 @@ handler goes by is read anew.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -46,10 +46,11 @@ class JobPageState(rx.State):
 
     @handler(Permission.JOBS_READ)
     @rx.event
-    async def load(self) -> None:
+    async def load(self) -> AsyncGenerator[None]:
         """Read the job that the URL names."""
         if self._wanted() != self.job.get("id"):
-            self.loaded, self.job, self.why = False, {}, {}
+            self.loaded, self.job, self.why, self.gone = False, {}, {}, False
+            yield  # what is on the page is of another job
         self.gone = False
         await self._read()
 

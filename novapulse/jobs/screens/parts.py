@@ -118,6 +118,6 @@ def progress_bar(percent: Any, label: str, **props: Any) -> rx.Component:
     )
 
 
-def fact(label: str, *value: Any) -> rx.Component:
-    """An entry of a list of facts."""
-    return rx.el.div(rx.el.dt(label), rx.el.dd(*value))
+def fact(label: str, *value: Any, across: bool = False) -> rx.Component:
+    """An entry of a list of facts; one `across` has the whole width."""
+    return rx.el.div(rx.el.dt(label), rx.el.dd(*value), class_name="np-across" if across else "")

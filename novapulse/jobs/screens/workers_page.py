@@ -60,7 +60,9 @@ def _worker(w: Any) -> rx.Component:
             rx.spacer(),
             rx.badge(
                 rx.icon("heart-pulse", size=13),
-                "heartbeat " + w["heartbeat"].to(str),
+                rx.el.span("Last heartbeat ", class_name="np-hidden"),
+                w["heartbeat"].to(str),
+                title="Last heartbeat",
                 color_scheme=rx.cond(w["late"].to(bool), "amber", "green"),
                 variant="soft",
                 custom_attrs={"data-testid": "worker-heartbeat"},

@@ -24,7 +24,7 @@ _TLS = {
     "if_offered": "STARTTLS if offered",
     "never": "not encrypted",
 }
-_KINDS = {"message": "", "test": "Trial"}
+_KINDS = {"message": "", "test": "Trial", "api_key_created": "API key created"}
 
 
 class MailState(Listing, rx.State):

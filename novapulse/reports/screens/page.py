@@ -18,7 +18,10 @@ from novapulse.ui.lists import nothing_matches, pages, picked, table, toolbar
 from novapulse.ui.parts import time_ago, watch
 from novapulse.ui.shell import page_head, shell
 
-_FORMS = "$/public" + rx.asset("report_forms.jsx", shared=True)
+_FORMS, _DOWNLOAD, _ = (
+    "$/public" + rx.asset(name, shared=True)
+    for name in ("report_forms.jsx", "report_download.jsx", "report_fields.jsx")  # the last for the first
+)
 
 
 class NewReport(rx.Component):
@@ -35,7 +38,7 @@ class NewReport(rx.Component):
 class DownloadReport(rx.Component):
     """The button that downloads a report."""
 
-    library = _FORMS
+    library = _DOWNLOAD
     tag = "DownloadReport"
     report_id: rx.Var[str]
     kind: rx.Var[str]

@@ -1,10 +1,11 @@
 // Having a report made, once or again and again, and downloading one: by the API itself, so that a file never passes
 // through a state.
 import { useState } from "react";
-import { Button, Dialog, Flex, IconButton, RadioCards, SegmentedControl, Select, Text, TextField } from "@radix-ui/themes";
-import { Download, FilePlus2 } from "lucide-react";
+import { Button, Dialog, Flex, RadioCards, SegmentedControl, Text } from "@radix-ui/themes";
+import { FilePlus2 } from "lucide-react";
 import { toast } from "sonner";
-import { call, download } from "$/public/external/novapulse/ui/parts/api.js";
+import { call } from "$/public/external/novapulse/ui/parts/api.js";
+import { Choice, Typed, Wrong } from "$/public/external/novapulse/reports/screens/page/report_fields.jsx";
 
 const KINDS = {
   deliveries: ["Deliveries", "Every attempt: when, to whom, how it ended"],
@@ -270,92 +271,4 @@ function end(day) {
   next.setDate(next.getDate() + 1);
   const today = new Date();
   return (next > today && new Date(`${day}T00:00`) <= today ? today : next).toISOString();
-}
-
-function Choice({ id, label, value, onChange, options, error }) {
-  return (
-    <Field id={id} label={label} error={error}>
-      <Select.Root value={value} onValueChange={onChange}>
-        <Select.Trigger id={id} style={{ width: "100%" }} data-testid={id} />
-        <Select.Content>
-          {options.map(([each, words]) => (
-            <Select.Item key={each} value={each}>
-              {words}
-            </Select.Item>
-          ))}
-        </Select.Content>
-      </Select.Root>
-    </Field>
-  );
-}
-
-function Typed({ id, label, optional, value, onChange, error, ...props }) {
-  return (
-    <Field id={id} label={label} optional={optional} error={error}>
-      <TextField.Root
-        id={id}
-        value={value}
-        onChange={(event) => onChange(event.target.value)}
-        autoComplete="off"
-        maxLength={2000}
-        aria-invalid={Boolean(error)}
-        data-testid={id}
-        {...props}
-      />
-    </Field>
-  );
-}
-
-function Field({ id, label, optional, error, children }) {
-  return (
-    <Flex direction="column" gap="1" flexGrow="1" flexBasis="0" minWidth="0">
-      <label htmlFor={id}>
-        <Text size="2" weight="medium">
-          {label}
-        </Text>
-        {optional ? (
-          <Text size="1" color="gray">
-            {" "}
-            optional
-          </Text>
-        ) : null}
-      </label>
-      {children}
-      {error ? <Wrong>{error}</Wrong> : null}
-    </Flex>
-  );
-}
-
-function Wrong({ children }) {
-  return (
-    <Text as="div" size="1" color="red" role="alert" data-testid="report-error">
-      {children}
-    </Text>
-  );
-}
-
-// A file may be larger than a page's memory: the browser itself saves it. Only the audit log is asked for by the page,
-// because the person may have to show first that it is them.
-export function DownloadReport({ reportId, kind, label }) {
-  const path = `/reports/${reportId}/download`;
-  const fetched = async () => {
-    try {
-      await download(path, { why: "to take the audit log away" });
-    } catch (problem) {
-      if (!problem.cancelled) toast.error(problem.message);
-    }
-  };
-  if (kind === "audit")
-    return (
-      <IconButton variant="soft" aria-label={label} title="Download" onClick={fetched} data-testid="report-download">
-        <Download size={15} aria-hidden="true" />
-      </IconButton>
-    );
-  return (
-    <IconButton variant="soft" aria-label={label} title="Download" asChild>
-      <a href={`/api/v1${path}`} download data-testid="report-download">
-        <Download size={15} aria-hidden="true" />
-      </a>
-    </IconButton>
-  );
 }

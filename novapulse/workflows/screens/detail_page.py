@@ -257,7 +257,7 @@ def _secrets(w: Any) -> rx.Component:
     return section(
         "Secrets",
         rx.text(
-            "What HTTP steps may send and nobody may read: write {{ secrets.name }} in their url, headers or body.",
+            "What HTTP steps may send and nobody may read: write {{ secrets.name }} in their URL, headers or body.",
             size="2",
             color="var(--gray-11)",
         ),
