@@ -74,12 +74,12 @@ def up(
 @app.command()
 def web() -> None:
     """Serve pages, API and websocket."""
-    from novapulse.launch.child import run
+    from novapulse.launch.child import leave, run
     from novapulse.launch.up import ensure_frontend
 
     settings = load_settings()
     ensure_frontend()
-    run("web", settings)
+    leave(run("web", settings))
 
 
 @app.command()
@@ -89,20 +89,20 @@ def worker(
     ] = "email,webhook,workflow,report",
 ) -> None:
     """Work on queues: deliver webhooks and run the other jobs."""
-    from novapulse.launch.child import QUEUES, run
+    from novapulse.launch.child import QUEUES, leave, run
 
     wanted = [name for name in queues.replace(",", " ").split() if name]
     if unknown := sorted(set(wanted) - set(QUEUES)):
         raise StartError(f"There is no queue {', '.join(unknown)}.", f"The queues are {', '.join(QUEUES)}.")
-    run("worker", load_settings(), wanted)
+    leave(run("worker", load_settings(), wanted))
 
 
 @app.command()
 def scheduler() -> None:
     """Hand out what is due. Any number may run, one of them works."""
-    from novapulse.launch.child import run
+    from novapulse.launch.child import leave, run
 
-    run("scheduler", load_settings())
+    leave(run("scheduler", load_settings()))
 
 
 @app.command()

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NoReturn
 
 from novapulse.launch.configuration import load_settings
 from novapulse.launch.errors import StartError
@@ -113,9 +114,12 @@ def main() -> int:
         return 1
 
 
-if __name__ == "__main__":
-    code = main()
+def leave(code: int) -> NoReturn:
+    """End this process. Nothing is left to be done, and threads of native libraries must not hold the exit up."""
     sys.stdout.flush()
     sys.stderr.flush()
-    # Nothing is left to be done; threads of native libraries must not hold the exit up.
     os._exit(code)
+
+
+if __name__ == "__main__":
+    leave(main())
