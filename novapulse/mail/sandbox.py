@@ -94,7 +94,7 @@ _LEFT: ContextVar[_Budget | None] = ContextVar("left", default=None)
 
 
 class _Measured(NodeTransformer):
-    """Has `a ~ b` done by a filter, which is measured; and so is what is compared, since `in` looks through all of it."""
+    """Has `a ~ b` done by a filter, which is measured; and what is compared too: `in` looks through all of it."""
 
     def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802 - as Jinja names it
         self.generic_visit(node)
