@@ -69,6 +69,25 @@ async def upgrade_database(settings: Settings) -> None:
         await asyncio.to_thread(upgrade, settings.database)
 
 
+async def refuse_newer_database(settings: Settings) -> None:
+    """Start no process on a database that a newer version has changed; one that is away or behind is no hindrance.
+
+    Raises:
+        StartError: it is of a newer version.
+    """
+    from novapulse.core.migrations import revision_of
+
+    database = Database(settings.database, pool_size=1)
+    with _database_faults(settings):
+        try:
+            revision = await revision_of(database)
+        except (SQLAlchemyError, OSError, TimeoutError, *_driver_errors(settings)):
+            return  # health says so, and the process waits for it
+        finally:
+            await database.close()
+        revision.require_known()
+
+
 async def downgrade_database(settings: Settings, revision: str) -> None:
     """Take migrations back to a revision, with what they made.
 

@@ -33,6 +33,8 @@ from novapulse.core.migrations import (
     upgrade_on,
 )
 from novapulse.jobs.conservation import _differences
+from novapulse.launch.errors import StartError
+from novapulse.launch.prepare import check_database, refuse_newer_database
 from tests.conftest import fresh_postgres, make_settings
 from tests.planting import SEEDED, Rows, plant
 
@@ -114,6 +116,12 @@ async def test_a_database_is_behind_until_the_latest_migration_ran_and_a_newer_o
             with pytest.raises(RevisionError, match=r"of a newer NovaPulse \(revision 9999; .*novapulse db downgrade"):
                 await asyncio.to_thread(act)
         assert (await revision_of(database)).now == "9999"
+        # None of it is started anew, though.
+        settings = make_settings(Path("unused"), database_url=url)
+        with pytest.raises(StartError, match="of a newer NovaPulse"):
+            await refuse_newer_database(settings)
+        with pytest.raises(StartError, match="of a newer NovaPulse"):
+            await check_database(settings)
     finally:
         await database.close()
 
