@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 
 from novapulse.core import trace
+from novapulse.core.errors import ProblemError
 from novapulse.core.trace import Place
 
 if TYPE_CHECKING:
@@ -209,6 +210,8 @@ def _watched(around: Place, operation: str, is_sqlite: bool) -> Generator[Watch]
     watch, error = Watch(), None
     try:
         yield watch
+    except ProblemError:
+        raise  # what was asked for was refused; the database did well
     except BaseException as raised:
         error = type(raised).__qualname__
         raise

@@ -14,7 +14,9 @@ import httpx
 import pytest
 from pyotp.totp import TOTP
 
-from tests.calls import PASSWORD
+from novapulse.core import trace, tracing
+from novapulse.core.runtime import Runtime
+from tests.calls import PASSWORD, calling
 from tests.collector import Collector, Seen, collecting
 from tests.house import ADMIN, VIEWER, House, open_house
 from tests.postoffice import PostOffice, opened
@@ -297,3 +299,28 @@ def test_a_collector_that_fails_disturbs_nothing_and_the_end_flushes(scene: Scen
     scene.house.instance.stop()
     names = {span.name for span in scene.collector.of(trace)}
     assert {"POST /api/v1/events", "deliver webhook", "settle webhook"} <= names
+
+
+async def test_transactions_are_spans_on_both_databases(any_rt: Runtime) -> None:
+    with collecting() as collector:
+        settings = any_rt.settings.model_copy(update={"otlp_endpoint": collector.url})
+        tracing.setup(settings, "test")
+        try:
+            async with calling(any_rt, "*") as api:
+                answer = await api.post("/events", json={"type": "a.b", "data": {}})
+                failed = await api.get("/events/none")
+            assert (answer.status_code, failed.status_code) == (202, 404)
+            with pytest.raises(ZeroDivisionError), trace.within(trace.new_place()):
+                await any_rt.database.run_write(lambda _: 1 / 0)
+        finally:
+            await tracing.shutdown(5)
+    system = "sqlite" if any_rt.database.is_sqlite else "postgresql"
+    spans = collector.of(answer.headers["x-trace-id"])
+    (created,) = named(spans, "create event")
+    (write,) = [each for each in named(spans, "database write") if each.parent == created.span_id]
+    assert write.attributes["db.system.name"] == system
+    assert 0 <= write.attributes["novapulse.db.wait_ms"] <= (write.end_ns - write.start_ns) / 1e6
+    assert named(spans, "database read"), "who calls is looked up"
+    assert [span.attributes["error.type"] for span in collector.spans if span.failed] == ["ZeroDivisionError"]
+    (missing,) = named(collector.of(failed.headers["x-trace-id"]), "GET /api/v1/events/{id}")
+    assert missing.attributes["http.route"] == "/api/v1/events/{id}" and not missing.failed
