@@ -20,7 +20,7 @@ hex | keep postgres_password
 hex | keep grafana_password
 head -c 32 /dev/urandom | base64 | keep novapulse_secret_key
 [ -e valkey_conf ] || printf 'requirepass %s\n' "$(hex)" | keep valkey_conf
-printf 'postgresql://novapulse:%s@postgres:5432/novapulse\n' "$(cat postgres_password)" | keep novapulse_database_url
+printf 'postgresql://novapulse:%s@postgres:5432/novapulse\n' "$(cat postgres_password)" | keep novapulse_database_url  # pragma: allowlist secret
 printf 'redis://:%s@valkey:6379/0\n' "$(sed -n 's/^requirepass //p' valkey_conf)" | keep novapulse_redis_url
 
 # Prometheus' key can be made when NovaPulse runs:
