@@ -88,6 +88,7 @@ class QueueBroker(RedisStreamBroker):
         self._room = room
         self._heartbeat_ttl_s = settings.heartbeat_ttl_s
         self._redis: Redis = Redis(connection_pool=self.connection_pool)
+        self.ending: asyncio.Event | None = None  # set: `listen` is to end
         self._reading: set[str] = set()  # entries that were yielded and not acknowledged
         self._missing: dict[str, float] = {}  # consumer -> since when its heartbeat is gone
         self._lost_replies = False  # a read may have been answered into a broken connection
@@ -107,10 +108,15 @@ class QueueBroker(RedisStreamBroker):
         self.is_worker_process = True
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
-        """Jobs, as long as there is room, for ever."""
+        """Jobs, as long as there is room, until `ending` is set.
+
+        Whoever stops cancels it as well. But Python 3.11's `asyncio.wait_for`, by which redis-py sends, loses a
+        cancellation that comes at the moment it is done (https://github.com/python/cpython/issues/86296): without the
+        event, a quiet queue would be listened to for ever then.
+        """
         wait_s = _BACKOFF_FIRST_S
         next_care = 0.0
-        while True:
+        while self.ending is None or not self.ending.is_set():
             try:
                 if time.monotonic() >= next_care:
                     next_care = time.monotonic() + _CARE_EVERY_S

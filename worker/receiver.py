@@ -30,7 +30,7 @@ class QueueReceiver(Receiver):
 
     async def listen(self, finish_event: asyncio.Event) -> None:
         """Run jobs until the event is set, and those that run by then to their end."""
-        self._finish = finish_event
+        self._finish = self.broker.ending = finish_event
         await super().listen(finish_event)
 
     async def callback(self, message: bytes | AckableMessage, raise_err: bool = False) -> None:  # noqa: ARG002 - Taskiq's signature

@@ -224,3 +224,22 @@ async def test_a_queue_that_was_wiped_is_made_again(rt: Runtime) -> None:
         await rt.valkey.flushall()
         await rt.enqueue(QUEUE, TASK, [["after"]])
         await until(lambda: worker.ids == ["after", "before"])
+
+
+async def test_a_worker_whose_read_loses_the_cancellation_stops_all_the_same(
+    rt: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with working(rt) as worker:
+        read, lost = worker.broker._read, asyncio.Event()
+
+        async def loses(room: int) -> Any:
+            try:
+                return await read(room)
+            except asyncio.CancelledError:  # as `asyncio.wait_for` of Python 3.11 does at times
+                lost.set()
+                return []
+
+        monkeypatch.setattr(worker.broker, "_read", loses)
+        await rt.enqueue(QUEUE, TASK, [["a"]])
+        await until(lambda: worker.ids == ["a"])
+    assert lost.is_set()
