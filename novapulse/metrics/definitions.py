@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from novapulse.metrics.sheet import METRICS, Counter, Gauge, Histogram, Kind, Labels
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
-_HTTP = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_HTTP = (0.01, 0.05, 0.1, 0.25, 1.0, 5.0)
 _LONG = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 
 # HTTP

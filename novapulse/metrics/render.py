@@ -7,13 +7,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
+from prometheus_client import generate_latest
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
 from novapulse.core.runtime import Runtime
 from novapulse.metrics.definitions import FACTS, METRICS
 from novapulse.metrics.facts import Facts, Found
 from novapulse.metrics.keeper import Keeper
 from novapulse.metrics.sheet import SHEET, Metric, Series, Told, read_sheets
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+__all__ = ["CONTENT_TYPE", "render"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -27,25 +33,34 @@ async def render(rt: Runtime) -> bytes:
     if keeper.collects():
         sheets += read_sheets(keeper.folder)
     facts = await rt.part(Facts).read() if SHEET.process == "web" else {}
-    lines = [*_counted(sheets), *_facts(facts | _processes(sheets))]
-    lines.append("")
-    return "\n".join(lines).encode()
+    return generate_latest(_Answer([*_counted(sheets), *_facts(facts | _processes(sheets))]))
 
 
-def _counted(sheets: Iterable[Told]) -> Iterator[str]:
+class _Answer(Collector):
+    """What is told this once."""
+
+    def __init__(self, families: list[Family]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Family]:
+        return self._families
+
+
+def _counted(sheets: Iterable[Told]) -> Iterator[Family]:
     for metric, series in _merge(sheets):
-        yield _head(metric.name, metric.help, metric.kind)
+        family = _family(metric.name, metric.help, metric.kind)
         for labels, values in series.items():
+            named = dict(zip(metric.labels, labels, strict=True))
             if metric.kind != "histogram":
-                yield f"{_named(metric.name, metric.labels, labels)} {_number(values[0])}"
+                family.samples.append(Sample(metric.name, named, values[0]))
                 continue
-            buckets, total, count = _bucket_names(metric.name, labels)
             seen = 0.0
-            for name, value in zip(buckets, values, strict=False):
+            for bound, value in zip(_bounds(metric.buckets), values, strict=False):
                 seen += value
-                yield f"{name} {_number(seen)}"
-            yield f"{total} {_number(values[-1])}"
-            yield f"{count} {_number(seen)}"
+                family.samples.append(Sample(f"{metric.name}_bucket", named | {"le": bound}, seen))
+            family.samples.append(Sample(f"{metric.name}_sum", named, values[-1]))
+            family.samples.append(Sample(f"{metric.name}_count", named, seen))
+        yield family
 
 
 def _merge(sheets: Iterable[Told]) -> Iterator[tuple[Metric, dict[tuple[str, ...], list[float]]]]:
@@ -72,12 +87,13 @@ def _add(into: dict[tuple[str, ...], list[float]], metric: Metric, each: Series,
         into[each.labels] = [one + other for one, other in zip(known, values, strict=True)]
 
 
-def _facts(found: Found) -> Iterator[str]:
+def _facts(found: Found) -> Iterator[Family]:
     for fact in FACTS.values():
         if values := found.get(fact.name):
-            yield _head(fact.name, fact.help, fact.kind)
+            family = _family(fact.name, fact.help, fact.kind)
             for labels, value in values:
-                yield f"{_named(fact.name, fact.labels, labels)} {_number(value)}"
+                family.samples.append(Sample(fact.name, dict(zip(fact.labels, labels, strict=True)), value))
+            yield family
 
 
 def _processes(sheets: Iterable[Told]) -> Found:
@@ -103,29 +119,10 @@ def _usage(pid: int) -> Iterator[tuple[str, float]]:
     yield "novapulse_process_open_fds", float(len(os.listdir(f"/proc/{pid}/fd")))  # noqa: PTH208 - one call, not one per file
 
 
-def _head(name: str, words: str, kind: str) -> str:
-    return f"# HELP {name} {words}\n# TYPE {name} {kind}"
+def _family(name: str, words: str, kind: str) -> Family:
+    return Family(name.removesuffix("_total") if kind == "counter" else name, words, kind)
 
 
-@lru_cache(10_000)
-def _named(name: str, names: tuple[str, ...], values: tuple[str, ...]) -> str:
-    if not names:
-        return name
-    pairs = ",".join(f'{key}="{_escaped(value)}"' for key, value in zip(names, values, strict=True))
-    return f"{name}{{{pairs}}}"
-
-
-@lru_cache(10_000)
-def _bucket_names(name: str, labels: tuple[str, ...]) -> tuple[list[str], str, str]:
-    metric = METRICS[name]
-    bounds = [*(f"{bound:g}" for bound in metric.buckets), "+Inf"]
-    names = [_named(f"{name}_bucket", (*metric.labels, "le"), (*labels, bound)) for bound in bounds]
-    return names, _named(f"{name}_sum", metric.labels, labels), _named(f"{name}_count", metric.labels, labels)
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
-
-
-def _number(value: float) -> str:
-    return f"{value:.0f}" if value.is_integer() else repr(value)
+@lru_cache
+def _bounds(buckets: tuple[float, ...]) -> tuple[str, ...]:
+    return (*(f"{bound:g}" for bound in buckets), "+Inf")
