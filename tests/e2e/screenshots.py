@@ -52,6 +52,10 @@ def _webhook(query: str = "", name: str = "recovers") -> Callable[[Site], str]:
     return path
 
 
+def _job_of_delivery(site: Site) -> str:
+    return f"/jobs/{site.get('/deliveries', status='delivered', limit='1')['data'][0]['id']}"
+
+
 def _delivery(status: str) -> Callable[[Site], str]:
     def path(site: Site) -> str:
         found = site.get("/deliveries", status=status, limit="1")["data"][0]
@@ -191,6 +195,7 @@ SHOTS = (
     Shot("jobs-schedules", _at("/jobs/schedules")),
     Shot("jobs-schedule-new", _at("/jobs/schedules"), _click("schedule-new")),
     Shot("jobs-history", _at("/jobs/history?span=15m")),
+    Shot("job-delivery", _job_of_delivery),
     Shot("job-dead", kitchen.job_of(kitchen.BURN, "dead")),
     Shot("job-active", kitchen.job_of(kitchen.SIMMER, "active")),
     Shot("job-waiting", kitchen.job_of(kitchen.BAKE, "waiting")),
