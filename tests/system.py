@@ -15,7 +15,13 @@ from tests import browser
 
 _APT = ("apt-get", "-qq")
 # What is looked for, and the package that brings it.
-_FOR_CI = {"nginx": "nginx-light", "caddy": "caddy", "promtool": "prometheus", "systemd-analyze": "systemd"}
+_FOR_CI = {
+    "nginx": "nginx-light",
+    "caddy": "caddy",
+    "promtool": "prometheus",
+    "systemd-analyze": "systemd",
+    "faketime": "faketime",
+}
 
 
 def may_install() -> bool:

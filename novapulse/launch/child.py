@@ -46,6 +46,10 @@ def main_of(role: str, settings: Settings, queues: Sequence[str] = QUEUES) -> Ma
 def run(role: str, settings: Settings, queues: Sequence[str] = QUEUES) -> int:
     """Run one role until SIGTERM or SIGINT; a second signal ends the process at once. Returns the exit code."""
     exit_with_parent()
+    if "NOVAPULSE_SUPERVISED" not in os.environ:  # there it has been brought up to date
+        from novapulse.launch.prepare import refuse_newer_database
+
+        asyncio.run(refuse_newer_database(settings))
     main = main_of(role, settings, queues)
     wait_for_go()
 
