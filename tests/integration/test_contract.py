@@ -39,8 +39,8 @@ _OPEN: dict[str, Any] = copy.deepcopy(DOCUMENT)
 del _OPEN["components"]["securitySchemes"]
 for _operation in (operation for path in _OPEN["paths"].values() for operation in path.values()):
     _operation.pop("security", None)
-# `/health` is 503 here, as it should be: there is no worker.
-schema = schemathesis.openapi.from_dict(_OPEN).exclude(path="/health")
+# `/health` is 503 here, as it should be: there is no worker; `/health/ready` too: nothing has been started.
+schema = schemathesis.openapi.from_dict(_OPEN).exclude(path=["/health", "/health/ready"])
 Call = Callable[[schemathesis.Case], httpx.Response]
 
 
