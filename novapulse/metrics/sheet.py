@@ -272,14 +272,14 @@ def _schema() -> float:
     return float(zlib.crc32(repr(shape).encode()) or 1)
 
 
-def _locked(path: Path) -> BinaryIO | None:
+def _locked(path: Path, *, tries: int = 3) -> BinaryIO | None:
     """The file, open and ours alone; None: somebody else has it."""
     file = path.open("a+b")
-    for _ in range(3):
+    for left in reversed(range(tries)):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            time.sleep(0.005)  # it may be somebody who only looks whether it is locked
+            time.sleep(0.005 if left else 0)  # it may be somebody who only looks whether it is locked
         else:
             return file
     file.close()
@@ -293,7 +293,7 @@ def lock(path: Path) -> BinaryIO | None:
         OSError: nothing can be written there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    return _locked(path)
+    return _locked(path, tries=1)
 
 
 def _is_locked(path: Path) -> bool:
