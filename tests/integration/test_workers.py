@@ -15,10 +15,16 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from novapulse.core.actor import Actor
 from novapulse.core.runtime import Runtime
+from novapulse.jobs import modes
 from novapulse.jobs.enqueue import NewJob, add_jobs_on, kick
 from novapulse.jobs.handout import hand_out_jobs
+from novapulse.webhooks import ingest, service
+from novapulse.webhooks.handout import hand_out
+from novapulse.webhooks.schemas import EventIn, WebhookCreate
 from tests.integration import worker_tasks
+from tests.receiver import Answer, Arrival, receiving
 
 pytestmark = pytest.mark.slow
 MODULE = worker_tasks.__name__
@@ -80,6 +86,8 @@ async def crew_of(rt: Runtime) -> AsyncGenerator[Crew]:
     async def schedule() -> None:
         while True:
             await hand_out_jobs(rt)
+            await hand_out(rt)
+            await modes.end_drains(rt)
             await asyncio.sleep(0.3)
 
     crew = Crew(rt)
@@ -148,6 +156,68 @@ async def test_all_that_a_killed_worker_ran_runs_elsewhere_soon_and_only_what_ki
         ((id_, error),) = await crew.rows("SELECT id, error FROM job WHERE state = 'dead'")
         assert (id_, "times while it ran" in error) == (poison, True)
         assert crew.begun()[poison] <= 3
+
+
+async def test_pause_resume_and_drain_of_deliveries_reach_every_worker_within_a_second(
+    rt: Runtime, actor: Actor
+) -> None:
+    times: list[float] = []
+
+    def note(_arrival: Arrival) -> Answer:
+        times.append(time.monotonic())
+        return Answer()
+
+    made = 0
+
+    async def make(count: int) -> None:
+        nonlocal made
+        made += count
+        await ingest.accept_batch(rt, actor, [EventIn(type="order.created", data={}) for _ in range(count)])
+
+    async def keep_making() -> None:
+        while True:
+            await make(4)
+            await asyncio.sleep(0.02)
+
+    async def both_deliver() -> bool:
+        return await crew.rows("SELECT count(DISTINCT worker) FROM attempt") == [(2,)]
+
+    async def all_delivered() -> bool:
+        return await crew.rows("SELECT count(*) FROM delivery WHERE status = 'delivered'") == [(made,)]
+
+    with receiving(note) as receiver:
+        await service.create_webhook(rt, actor, WebhookCreate(url=receiver.url()))
+        async with crew_of(rt) as crew:
+            crew.spawn()
+            crew.spawn()
+            await until(lambda: _are_alive(rt, 2))
+            making = asyncio.create_task(keep_making())
+            await until(both_deliver)
+            await modes.pause(rt, actor, "webhook")
+            paused = time.monotonic()
+            before = made
+            await until(lambda: made > before + 100)  # and events keep coming
+            await until(lambda: time.monotonic() > paused + 2)
+            assert [at for at in times if at > paused + 1] == [], "neither begins anything a second later"
+            making.cancel()
+            await asyncio.gather(making, return_exceptions=True)
+            assert len(times) < made
+            await modes.resume(rt, actor, "webhook")
+            resumed = time.monotonic()
+            await until(lambda: times[-1] > resumed)
+            await until(all_delivered)
+            # Drained, what was made before is worked off, and then the queue is paused.
+            await modes.pause(rt, actor, "webhook")
+            await asyncio.sleep(1)
+            await make(50)
+            await modes.drain(rt, actor, "webhook")
+            await until(all_delivered)
+
+            async def is_paused() -> bool:
+                return (await modes.list_modes(rt))["webhook"].mode == "paused"
+
+            await until(is_paused)
+            assert len(times) == made
 
 
 async def _is(crew: Crew, states: dict[str, int]) -> bool:
