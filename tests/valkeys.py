@@ -108,7 +108,7 @@ def cluster(folder: Path) -> Iterator[Servers]:
         ids = [node.execute_command("CLUSTER MYID") for node in nodes]
         for at in range(3):
             nodes[3 + at].execute_command("CLUSTER REPLICATE", ids[at])
-        until(lambda: all(node.execute_command("CLUSTER INFO")["cluster_state"] == "ok" for node in nodes), "it is whole")
+        until(lambda: all(_state(node) == "ok" for node in nodes), "it is whole")
         until(lambda: all(node.info("replication")["master_link_status"] == "up" for node in nodes[3:]), "copies are")
 
         def owner() -> int:
@@ -125,6 +125,10 @@ def cluster(folder: Path) -> Iterator[Servers]:
         yield Servers(f"redis+cluster://127.0.0.1:{other},127.0.0.1:{ports[-1]}", processes, owner)
     finally:
         _end(processes)
+
+
+def _state(node: Redis) -> str:
+    return node.execute_command("CLUSTER INFO")["cluster_state"]
 
 
 def _known(node: Redis) -> int:

@@ -81,7 +81,7 @@ class QueueBroker(RedisStreamBroker):
             consumer_name=owner,
             consumer_id="0",
         )
-        self.connection_pool = make_pool(
+        self.connection_pool = make_pool(  # pyright: ignore[reportAttributeAccessIssue] - one that makes nobody wait
             settings.valkey, socket_timeout=_SOCKET_TIMEOUT_S, socket_connect_timeout=3, health_check_interval=15
         )
         self.queue = queue

@@ -17,7 +17,9 @@ from urllib.parse import parse_qsl, urlencode
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection, parse_url
+from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError, TryAgainError
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -28,6 +30,7 @@ _MANY = re.compile(
     r"(?P<scheme>rediss?)\+(?P<kind>sentinel|cluster)://(?P<user>[^@/]*@)?(?P<hosts>[^@/?]+)"
     r"(?:/(?P<path>[^?]*))?(?:\?(?P<query>.*))?"
 )
+_ONCE = Retry(NoBackoff(), 0)  # there are other nodes to ask
 _PORTS = {"sentinel": 26379, "cluster": 6379}
 _SENTINEL = "sentinel_"  # parameters of the URL that are for the Sentinels, and not for the servers they name
 
@@ -135,7 +138,7 @@ class _Owner:
             told, self._told = self._told, None
             return told
         for host, port in dict.fromkeys([*self._others, *self._seeds]):
-            client = Redis(host=host, port=port, retry=None, decode_responses=True, **self._options)
+            client: Any = Redis(host=host, port=port, retry=_ONCE, decode_responses=True, **self._options)
             try:
                 slots: list[Any] = await client.execute_command("CLUSTER SLOTS")
             except (RedisError, OSError, TimeoutError):
