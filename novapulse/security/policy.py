@@ -122,9 +122,7 @@ async def admit(request: Request) -> None:
     await guard(request)
 
 
-def needs(
-    *permissions: Permission, sudo: bool = False, rate: RateClass = RateClass.API, loopback: bool = False
-) -> Any:
+def needs(*permissions: Permission, sudo: bool = False, rate: RateClass = RateClass.API, loopback: bool = False) -> Any:
     """A user or a key that holds all of these permissions; answers who it is. With `sudo`, proven lately.
 
     With `loopback`, also whoever calls from this machine itself, who has no more than these permissions.
