@@ -94,7 +94,7 @@ async def setup_page(_: Request) -> Response:
     """The form that makes the first admin, for who has the link."""
     rt = current()
     if await count_users(rt) > 0:
-        return RedirectResponse("/login", 303)
+        return RedirectResponse("/login#", 303)  # with a fragment of its own: the browser would keep that of the link
     rules = await current_rules(rt)
     return render("setup.html", {"length": length_min("admin", rules.require_mfa)})
 
