@@ -31,7 +31,8 @@ class LiveState(rx.State):
     workers: list[dict[str, Any]] = []  # noqa: RUF012
     workers_known: bool = True  # whether they could be asked for
     meter: dict[str, Any] = {}  # noqa: RUF012 - of conservation
-    overview: dict[str, Any] = {}  # noqa: RUF012
+    # Lists are there from the start: a page that comes back to another process still shows what counts them.
+    overview: dict[str, Any] = {"failing_webhooks": [], "latest_failures": []}  # noqa: RUF012
     feed: list[dict[str, Any]] = []  # noqa: RUF012
     # Id of a webhook, workflow or run, "*" for any webhook, or a name above -> number of the last message about it.
     changes: dict[str, int] = {}  # noqa: RUF012
