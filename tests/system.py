@@ -21,6 +21,7 @@ _FOR_CI = {
     "promtool": "prometheus",
     "systemd-analyze": "systemd",
     "faketime": "faketime",
+    "jq": "jq",  # documents use it
 }
 
 
