@@ -23,7 +23,7 @@ from tests.chaos.conftest import EMAIL, PASSWORD, House, free_port, wait_until
 from tests.receiver import Answer, receiving
 from tests.tcp_proxy import Proxy, proxied
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 AWAY_S = 30
 SLOW_S = 2.0
@@ -74,6 +74,21 @@ def is_problem(answer: httpx.Response, status: int) -> None:
     """An answer that a program can read, and that says to come again."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+def send_slowly(house: House, count: int, *, start: int) -> list[str]:
+    """Send events, with more patience: first there has to be a connection, and then some ten answers to wait for."""
+    batch = {"events": [{"type": "chaos.event", "id": f"n-{n}", "data": {}} for n in range(start, start + count)]}
+    taken: list[str] = []
+
+    def post() -> bool:
+        answer = house.client.post("/events/batch", json=batch, timeout=100)
+        if answer.status_code == 202:
+            taken.extend(item["id"] for item in answer.json()["events"])
+        return bool(taken)
+
+    wait_until(post, 150, "events accepted")
+    return taken
 
 
 def pids(house: House) -> set[int]:
@@ -139,10 +154,10 @@ def test_stores_away_for_half_a_minute_then_slow(
         # Everything takes two seconds longer: stores, and receivers. All goes on, slowly.
         vk.delay_s = pg.delay_s = late["s"] = SLOW_S
         queued += no_valkey.send(50, start=1_600)
-        stored += no_postgres.send(50, start=1_300)
+        stored += send_slowly(no_postgres, 50, start=1_300)
         is_slow = checks(no_postgres)["database"]
         assert (is_slow["ok"], is_slow["reason"]) == (False, "no answer within 2 s")
-        wait_until(lambda: set(one.counts()) == set(queued) and set(two.counts()) == set(stored), 90, "all delivered")
+        wait_until(lambda: set(one.counts()) == set(queued) and set(two.counts()) == set(stored), 150, "all delivered")
         vk.delay_s = pg.delay_s = late["s"] = 0.0
         for house, count in ((no_valkey, 1_650), (no_postgres, 1_350)):
             house.wait_delivered(count)
