@@ -114,7 +114,7 @@ async def test_each_process_restarted_under_load_and_nobody_notices(tmp_path: Pa
         # The same in a real browser: no word of a lost connection, and not signed out.
         assert len(page.sockets) >= 2
         assert not page.noticed
-        print(f"said by the page: {page.errors}")
+        assert page.errors == []
         assert page.address == f"{house.url}/"
         for web in house.of("web"):
             assert "web_stopped" in web.log
