@@ -29,7 +29,7 @@ from tests.instance import clean_environment, free_port
 from tests.proxy import certificate
 
 NGINX = Path(__file__).parents[1] / "deploy" / "nginx" / "novapulse.conf"
-EMAIL, PASSWORD = "ada@example.com", "an uncommonly long phrase 42"
+EMAIL, PASSWORD = "ada@example.com", "an uncommonly long phrase 42"  # pragma: allowlist secret
 START_LIMIT_S, STOP_LIMIT_S = 90.0, 40.0
 
 

@@ -14,13 +14,13 @@ from worker import keys
         ("redis://host:1/2", Place("server", "redis://host:1/2")),
         ("unix:///run/valkey.sock", Place("server", "unix:///run/valkey.sock")),
         (
-            "redis+sentinel://me:p%40ss@one:1,two/primary/3?sentinel_password=other&socket_timeout=4",
+            "redis+sentinel://me:p%40ss@one:1,two/primary/3?sentinel_password=other&socket_timeout=4",  # pragma: allowlist secret
             Place(
                 "sentinel",
                 "redis://me:p%40ss@one:1/3?socket_timeout=4",
                 (("one", 1), ("two", 26379)),
                 "primary",
-                {"password": "other"},
+                {"password": "other"},  # pragma: allowlist secret
             ),
         ),
         (

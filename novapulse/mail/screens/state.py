@@ -24,7 +24,7 @@ _TLS = {
     "if_offered": "STARTTLS if offered",
     "never": "not encrypted",
 }
-_KINDS = {"message": "", "test": "Trial", "api_key_created": "API key created"}
+_KINDS = {"message": "", "test": "Trial", "api_key_created": "API key created"}  # pragma: allowlist secret
 
 
 class MailState(Listing, rx.State):
