@@ -193,8 +193,9 @@ def test_a_cancel_of_many_is_taken_back(page: Page, kitchen: Site) -> None:
     expect(row(page, late[0])).to_have_count(0)
     done.get_by_test_id("undo-now").click()
     expect(done.get_by_test_id("bulk-says")).to_contain_text("taken back")
+    for each in late:
+        reaches(kitchen, each, "delayed")
     expect(row(page, late[0])).to_be_visible()
-    assert [state_of(kitchen, each) for each in late] == ["delayed"] * 2
 
 
 def test_a_job_says_what_went_wrong_and_can_be_put_right(page: Page, kitchen: Site) -> None:

@@ -67,8 +67,9 @@ class FailuresState(Listing, rx.State):
         return None
 
     async def _read(self) -> None:
+        filters = dict(self.filters)  # not Reflex's own kind of one, which belongs to this event
         try:
-            await show(self, await handler_actor(self), "failures", self.filters, partial(_look, self.filters))
+            await show(self, await handler_actor(self), "failures", filters, partial(_look, filters))
         except ProblemError as error:
             self.problem = error.detail
 

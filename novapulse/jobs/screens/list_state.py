@@ -118,7 +118,7 @@ class JobsState(Selecting, rx.State):
         await watching.leave(socket, what=_LIST)
 
     async def _read(self) -> None:
-        asked = self.filters, self.cursor
+        asked = dict(self.filters), self.cursor  # not Reflex's own kind of one, which belongs to this event
         self.behind = False
         try:
             await show(self, await handler_actor(self), _LIST, asked, partial(_look, *asked))
