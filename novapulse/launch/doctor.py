@@ -72,7 +72,7 @@ async def _key(settings: Settings, *, with_database: bool) -> Finding:
     try:
         keyring = load_checked_keyring(settings)
         if not with_database:
-            return ok("key", "is the one of the data folder")
+            return ok("key", "is no other than the data folder's; the database could not be asked")
         database = Database(settings.database)
         try:
             await check_stored_secrets(database, keyring)

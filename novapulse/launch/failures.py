@@ -29,6 +29,9 @@ def explain(error: Exception) -> str:
         return f"The database cannot be used ({first}). `novapulse doctor` says more."
     if isinstance(error, RedisError):
         return f"Valkey cannot be reached ({first}). Is NovaPulse running? `novapulse doctor` says more."
+    if isinstance(error, ConnectionRefusedError):
+        # asyncpg's, when nothing listens at the address; Valkey's client wraps its own.
+        return f"The database cannot be reached ({first}). `novapulse doctor` says more."
     if isinstance(error, OSError):
         return f"{error.strerror or first}{f': {error.filename}' if error.filename else ''}"
     return f"{type(error).__name__}: {first} (NOVAPULSE_LOG_LEVEL=debug shows where)"
