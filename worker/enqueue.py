@@ -13,14 +13,15 @@ from novapulse.settings import Settings
 from worker import keys
 
 _TIMEOUT_S = 1.0  # who takes events in must not wait for a Valkey that hangs
+PATIENT_S = 10.0  # who hands them out has nothing else to do, and a slow network must not stop it
 
 
 class Enqueuer:
     """Implements `novapulse.core.runtime.Enqueue`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, timeout_s: float) -> None:
         self._redis = connect(
-            settings.valkey, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, health_check_interval=15
+            settings.valkey, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, health_check_interval=15
         )
 
     async def __call__(self, queue: str, task: str, batches: Sequence[Sequence[str]]) -> None:
@@ -51,6 +52,6 @@ def message(task: str, ids: Sequence[str]) -> bytes:
     )
 
 
-def make_enqueue(settings: Settings) -> Enqueuer:
-    """The way to enqueue for a process."""
-    return Enqueuer(settings)
+def make_enqueue(settings: Settings, timeout_s: float = _TIMEOUT_S) -> Enqueuer:
+    """The way to enqueue for a process, which waits for Valkey so long at most."""
+    return Enqueuer(settings, timeout_s)

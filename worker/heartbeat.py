@@ -67,7 +67,7 @@ class Heartbeat:
 
     async def _beat(self) -> None:
         ttl_s = self._settings.heartbeat_ttl_s
-        client = connect(self._settings.valkey, socket_timeout=ttl_s / 3, socket_connect_timeout=ttl_s / 3)
+        client = connect(self._settings.valkey, socket_timeout=ttl_s, socket_connect_timeout=ttl_s)
         away = False
         while True:
             try:

@@ -30,7 +30,7 @@ from novapulse.tasks import load_all_tasks
 from novapulse.webhooks.handout import hand_out
 from novapulse.webhooks.retention import delete_old_events
 from novapulse.workflows.settle import delete_old_runs, settle_runs
-from worker.enqueue import make_enqueue
+from worker.enqueue import PATIENT_S, make_enqueue
 from worker.lease import Lease
 from worker.probe import probes
 from worker.stores import wait_for_stores
@@ -71,7 +71,7 @@ async def run_scheduler(settings: Settings, stop: asyncio.Event) -> None:
     logging.configure(settings, "scheduler")
     tracing.setup(settings, "scheduler")
     load_all_tasks(settings)
-    enqueue = make_enqueue(settings)
+    enqueue = make_enqueue(settings, PATIENT_S)
     rt = open_runtime(settings, enqueue)
     rt.part(Keeper).start("scheduler", told_by_others=not settings.probe_port)
     lease = Lease(rt)
