@@ -47,9 +47,11 @@ def run(role: str, settings: Settings, queues: Sequence[str] = QUEUES) -> int:
     """Run one role until SIGTERM or SIGINT; a second signal ends the process at once. Returns the exit code."""
     exit_with_parent()
     if "NOVAPULSE_SUPERVISED" not in os.environ:  # there it has been brought up to date
-        from novapulse.launch.prepare import refuse_newer_database
+        from novapulse.launch.prepare import refuse_newer_database, refuse_wrong_key
 
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
         asyncio.run(refuse_newer_database(settings))
+        asyncio.run(refuse_wrong_key(settings))
     main = main_of(role, settings, queues)
     wait_for_go()
 

@@ -21,8 +21,8 @@ _REMEDY = (
 )
 
 
-def load_checked_keyring(settings: Settings) -> Keyring:
-    """The keyring, compared with what was noted in the data folder at the first start.
+def load_checked_keyring(settings: Settings, *, keep_note: bool = True) -> Keyring:
+    """The keyring, compared with what was noted in the data folder at the first start; the note is kept up to date.
 
     Raises:
         StartError: the key cannot be read, or is another one than before.
@@ -41,7 +41,8 @@ def load_checked_keyring(settings: Settings) -> Keyring:
             keyring.decrypt(note.read_text().strip(), _CONTEXT)
         except DecryptError as error:
             raise StartError("This is not the secret key the data folder was made with.", _REMEDY) from error
-    _write_note(note, keyring)
+    if keep_note:
+        _write_note(note, keyring)
     return keyring
 
 

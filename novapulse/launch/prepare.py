@@ -88,6 +88,23 @@ async def refuse_newer_database(settings: Settings) -> None:
         revision.require_known()
 
 
+async def refuse_wrong_key(settings: Settings) -> None:
+    """Start no process with a key that does not open the data; a database that is away is no hindrance.
+
+    Raises:
+        StartError: the key is missing, cannot be used or is another one.
+    """
+    keyring = load_checked_keyring(settings, keep_note=False)  # this folder may be for reading only
+    database = Database(settings.database, pool_size=1)
+    with _database_faults(settings):
+        try:
+            await check_stored_secrets(database, keyring)
+        except (SQLAlchemyError, OSError, TimeoutError, *_driver_errors(settings)):
+            return
+        finally:
+            await database.close()
+
+
 async def downgrade_database(settings: Settings, revision: str) -> None:
     """Take migrations back to a revision, with what they made.
 

@@ -104,6 +104,24 @@ def test_wrong_key_for_existing_data(tmp_path: Path) -> None:
     assert "not the secret key the data folder was made with" in line
     assert "NOVAPULSE_SECRET_KEY" in line
     assert second not in line
+    wrong = Instance(tmp_path, secret_key=second)
+    for command in (["worker"], ["scheduler"], ["apikey", "create", "--name", "x", "--scope", "*"]):
+        refused = wrong.run(*command)
+        assert refused.returncode == 1, command
+        assert "not the secret key the data folder was made with" in refused.stderr, command
+
+
+def test_a_lost_key_is_missed_and_not_made_anew(tmp_path: Path) -> None:
+    with running(tmp_path) as instance:
+        instance.stop()
+    key = tmp_path / "data" / "secret.key"
+    key.unlink()
+    for command in ("worker", "web"):
+        refused = instance.run(command)
+        assert refused.returncode == 1, command
+        assert "The key is missing" in refused.stderr, command
+    assert "The key is missing" in instance.run("key", "status").stderr
+    assert not key.exists()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
